@@ -1,0 +1,1 @@
+"""What crosses a process border: subjects, commands, log entries, bodies, errors."""
