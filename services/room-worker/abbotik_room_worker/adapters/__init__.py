@@ -1,0 +1,1 @@
+"""The ports, kept with MongoDB and NATS."""

@@ -1,0 +1,45 @@
+"""The `rooms` collection: what lists show and what sweeps look for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from abbotik_room_worker.adapters.answering import answering
+from abbotik_room_worker.domain.due import due_at, wants_turn
+from abbotik_room_worker.domain.lifecycle import ROOM
+from abbotik_room_worker.domain.room import Room
+from abbotik_room_worker.sealing import config_record
+from abbotik_runtime.projector import Projector
+
+ROOMS = "rooms"
+
+
+class MongoProjections:
+    """Writes projections, the ones of many rooms in one bulk."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._projector = Projector(database, ROOMS)
+
+    async def write(self, room: Room, at: int) -> None:
+        """Store the newest state of a room."""
+        with answering():
+            await self._projector.write(project(room, at))
+
+
+def project(room: Room, at: int) -> dict[str, Any]:
+    """Return the document: state, configuration, and what the indexes need. ``at`` in ms."""
+    return {
+        "_id": room.id,
+        "tenant": room.tenant,
+        "rev": room.rev,
+        "at": at,
+        "released": ROOM.terminal(room.status),
+        "rented_at": room.rented_at,
+        "wants_turn": wants_turn(room),
+        "due_at": due_at(room),
+        "session": None if room.lease is None else room.lease.session,
+        "state": room.to_state(),
+        "config": config_record(room),
+    }

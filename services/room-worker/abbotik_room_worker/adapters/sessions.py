@@ -1,0 +1,110 @@
+"""Worker sessions: one document per process start, renewed every second on the server's clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from pymongo import timeout
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from abbotik_room_worker.adapters.answering import answering
+from abbotik_room_worker.ports import DeadSession, UnavailableError
+from abbotik_room_worker.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+WORKERS = "workers"
+RENEW_S = 1.0
+EXPIRY_S = 3.0
+_RENEWAL_TIMEOUT_S = 2.0
+
+
+class MongoSessions:
+    """The session of this process, and who else has gone silent.
+
+    Liveness only: what a session may still write is decided by the log, by lease and epoch.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], session: str, progress: Progress
+    ) -> None:
+        self._workers = database[WORKERS]
+        self._session = session
+        self._progress = progress
+        self._good_until = 0.0
+        self._unbroken_since: float | None = None
+
+    @property
+    def live(self) -> bool:
+        """Say whether this session cannot have been declared dead yet, by the monotonic clock."""
+        return time.monotonic() < self._good_until
+
+    async def renew(self) -> None:
+        """Say that this process lives, and how far its commits are projected.
+
+        Counts from before it was sent. Raises UnavailableError.
+        """
+        sent = time.monotonic()
+        expiry_ms = int(EXPIRY_S * 1000)
+        fields = {
+            "renewed_at": "$$NOW",
+            "expires_at": {"$add": ["$$NOW", expiry_ms]},
+            "projected_through": self._progress.through,
+        }
+        try:
+            with timeout(_RENEWAL_TIMEOUT_S):
+                await self._workers.update_one(
+                    {"_id": self._session}, [{"$set": fields}], upsert=True
+                )
+        except DuplicateKeyError:
+            # Two upserts of one document raced: the other was a renewal of ours that came late.
+            log.debug("session.renewal_doubled")
+        except PyMongoError as error:
+            self._unbroken_since = None
+            raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
+        if sent >= self._good_until:
+            self._unbroken_since = sent
+        if self._unbroken_since is None:
+            self._unbroken_since = sent
+        self._good_until = sent + EXPIRY_S
+
+    async def dead(self) -> list[DeadSession]:
+        """Return sessions that have expired.
+
+        None while this worker was itself out of touch within the last expiry: a failover of
+        MongoDB must not look like everybody's death.
+        """
+        since = self._unbroken_since
+        if since is None or time.monotonic() - since < EXPIRY_S or not self.live:
+            return []
+        expired = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
+        try:
+            cursor = self._workers.find({**expired, "_id": {"$ne": self._session}}, limit=64)
+            return [DeadSession(found["_id"], found["projected_through"]) async for found in cursor]
+        except PyMongoError as error:
+            raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
+
+    async def forget(self, session: str) -> None:
+        """Remove a session that holds nothing and owes nothing."""
+        with answering():
+            await self._workers.delete_one({"_id": session})
+
+    async def end(self) -> None:
+        """Let others see at once that this process is gone."""
+        try:
+            await self._workers.update_one(
+                {"_id": self._session},
+                [
+                    {
+                        "$set": {
+                            "expires_at": "$$NOW",
+                            "projected_through": self._progress.through,
+                        }
+                    }
+                ],
+            )
+        except PyMongoError as error:
+            log.warning("session.not_ended", error=type(error).__name__)

@@ -1,0 +1,48 @@
+"""What leaves on NATS: events, deltas, triggers, nudges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from abbotik_contracts import subjects
+from abbotik_contracts.room_log import Record
+from abbotik_room_worker.ports import RoomKey, UnavailableError
+from abbotik_runtime.bus import Bus, BusUnavailable, SubjectFull
+from abbotik_runtime.ids import uuid7
+
+
+class NatsSignals:
+    """Followers fill what is lost here from the log, so only triggers are confirmed."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def events(self, key: RoomKey, lines: Sequence[bytes]) -> None:
+        """Publish the events of one commit, a line each."""
+        await self._tell(subjects.room_events(*key), b"\n".join(lines))
+
+    async def delta(self, key: RoomKey, frame: Record) -> None:
+        """Publish a piece of an answer."""
+        await self._tell(subjects.room_live(*key), orjson.dumps(frame))
+
+    async def want_turn(self, key: RoomKey) -> None:
+        """Store the trigger of a room; one that waits already is enough."""
+        try:
+            await self._bus.publish_stored(subjects.turn(*key), b"", message_id=uuid7())
+        except SubjectFull:
+            return
+        except BusUnavailable as error:
+            raise UnavailableError(f"NATS: {error}") from error
+
+    async def nudge(self, room: str) -> None:
+        """Publish a nudge to the holder of a room."""
+        await self._tell(subjects.room_nudge(room), b"")
+
+    async def _tell(self, subject: str, data: bytes) -> None:
+        try:
+            await self._bus.publish(subject, data)
+        except BusUnavailable:
+            # Followers read the log and holders look at their rooms every second.
+            return

@@ -1,0 +1,75 @@
+"""Finding rooms that need somebody, over all tenants: keys only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from abbotik_room_worker.adapters.answering import answering
+from abbotik_room_worker.adapters.projections import ROOMS
+from abbotik_room_worker.ports import RoomKey
+from abbotik_runtime.log_reader import ROOM_LOG
+
+_KEY = {"_id": 1, "tenant": 1}
+
+
+class MongoSweeps:
+    """The one place that asks without a tenant; it returns no content."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._rooms = database[ROOMS]
+        self._entries = database[ROOM_LOG]
+
+    async def wanting(self, before_ms: int, limit: int) -> list[RoomKey]:
+        """Return rooms that want a turn and have not changed since, picked by chance."""
+        with answering():
+            cursor = await self._rooms.aggregate(
+                [
+                    {"$match": {"wants_turn": True, "at": {"$lt": before_ms}}},
+                    {"$limit": limit * 8},
+                    {"$project": _KEY},
+                    {"$sample": {"size": limit}},
+                ]
+            )
+            return [_key(found) async for found in cursor]
+
+    async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
+        """Return rooms with a deadline that has passed, the oldest first."""
+        return await self._find({"due_at": {"$lte": now_ms}}, limit, [("due_at", 1)])
+
+    async def held_by(self, session: str, limit: int) -> list[RoomKey]:
+        """Return rooms whose lease names the session."""
+        return await self._find({"session": session}, limit)
+
+    async def newer(self, revs: dict[str, int]) -> list[RoomKey]:
+        """Return the rooms, of those given with the rev that is known here, that moved on."""
+        if not revs:
+            return []
+        with answering():
+            cursor = self._rooms.find({"_id": {"$in": list(revs)}}, {**_KEY, "rev": 1})
+            return [_key(found) async for found in cursor if found["rev"] > revs[found["_id"]]]
+
+    async def written_by(self, session: str, after_counter: int, limit: int) -> list[RoomKey]:
+        """Return rooms with entries of the session above the counter, each once."""
+        mine = {"session": session, "counter": {"$gt": after_counter}}
+        with answering():
+            cursor = await self._entries.aggregate(
+                [
+                    {"$match": mine},
+                    {"$group": {"_id": "$room", "tenant": {"$first": "$tenant"}}},
+                    {"$limit": limit},
+                ]
+            )
+            return [_key(found) async for found in cursor]
+
+    async def _find(
+        self, filters: dict[str, Any], limit: int, sort: list[tuple[str, int]] | None = None
+    ) -> list[RoomKey]:
+        with answering():
+            cursor = self._rooms.find(filters, _KEY, sort=sort, limit=limit)
+            return [_key(found) async for found in cursor]
+
+
+def _key(found: dict[str, Any]) -> RoomKey:
+    return found["tenant"], found["_id"]

@@ -1,0 +1,123 @@
+"""The composition root: chooses the adapters, starts the loops, stops them in order."""
+
+from __future__ import annotations
+
+from abbotik_runtime.service import Context, run
+
+from abbotik_contracts.providers import SCRIPTED
+from abbotik_kernel.clock import SystemClock
+from abbotik_room_worker.adapters.projections import MongoProjections
+from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
+from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
+from abbotik_room_worker.adapters.signals import NatsSignals
+from abbotik_room_worker.adapters.sweeps import MongoSweeps
+from abbotik_room_worker.care import Care
+from abbotik_room_worker.executors.scripted import ScriptedExecutor
+from abbotik_room_worker.executors.tools import built_in
+from abbotik_room_worker.handlers import Installation, RoomCommands, WaitingRooms
+from abbotik_room_worker.keeper import RoomKeeper
+from abbotik_room_worker.performer import Performer
+from abbotik_room_worker.runner import TurnRunner
+from abbotik_room_worker.settings import Settings
+from abbotik_room_worker.subscribers import (
+    SERVICE,
+    command_pull,
+    listen_to_nudges,
+    replies,
+    trigger_pull,
+)
+from abbotik_runtime.acks import InProgress
+from abbotik_runtime.ids import uuid7
+from abbotik_runtime.loops import Loop
+from abbotik_runtime.pull import PullLoop
+
+_SWEEP_S = 1.0
+_TURN_PATIENCE_S = 10.0
+
+
+class RoomWorker:
+    """One worker process: a session, its loops, its two pulls."""
+
+    def __init__(self, context: Context, settings: Settings) -> None:
+        database, bus = context.database, context.bus
+        clock = SystemClock(settings.clock_shift_ms)
+        room_log = MongoRoomLog(database, session=uuid7())
+        contents = MongoContents(database)
+        signals = NatsSignals(bus)
+        self._keeper = RoomKeeper(room_log, MongoProjections(database), signals, clock)
+        self._sessions = MongoSessions(database, room_log.session, self._keeper.progress)
+        performer = Performer(
+            keeper=self._keeper,
+            room_log=room_log,
+            contents=contents,
+            signals=signals,
+            sessions=self._sessions,
+            clock=clock,
+            executors={SCRIPTED.id: ScriptedExecutor()},
+            tools=built_in(),
+        )
+        self._runner = TurnRunner(
+            self._keeper,
+            performer,
+            signals,
+            self._sessions,
+            slots=settings.turn_slots,
+            turn_timeout_ms=settings.turn_timeout_s * 1000,
+        )
+        self._keeper.noticed = self._runner.noticed
+        self._marks = InProgress(bus)
+        self._triggers = trigger_pull(
+            bus, self._marks, WaitingRooms(self._keeper, self._runner), self._runner
+        )
+        self._commands = self._command_pull(context, settings, contents)
+        listen_to_nudges(bus, self._keeper, self._runner)
+        care = Care(
+            self._keeper, self._runner, MongoSweeps(database), self._sessions, signals, clock
+        )
+        self._renewal = Loop("session", RENEW_S, self._sessions.renew, metrics=bus.metrics)
+        self._care = [
+            Loop("sweep", _SWEEP_S, care.sweep, metrics=bus.metrics),
+            Loop("own_rooms", _SWEEP_S, care.look_at_own_rooms, metrics=bus.metrics),
+            Loop("recovery", _SWEEP_S, care.recover, metrics=bus.metrics),
+        ]
+
+    async def start(self) -> None:
+        """Commit the session first: nobody may hold a room without one."""
+        self._marks.start()
+        self._renewal.start()
+        for loop in self._care:
+            loop.start()
+        self._triggers.start()
+        self._commands.start()
+
+    async def drain(self) -> None:
+        """Take nothing new, let turns end or hand them over, project what is owed, leave."""
+        self._runner.draining = True
+        await self._commands.stop()
+        await self._triggers.stop()
+        await self._runner.drain(_TURN_PATIENCE_S)
+        for loop in self._care:
+            await loop.stop()
+        await self._keeper.drain()
+        await self._renewal.stop()
+        await self._sessions.end()
+        await self._marks.stop()
+
+    def _command_pull(
+        self, context: Context, settings: Settings, contents: MongoContents
+    ) -> PullLoop:
+        commands = RoomCommands(
+            self._keeper,
+            self._runner,
+            contents,
+            replies(context.bus),
+            Installation(SCRIPTED.id, SCRIPTED.models[0], settings.max_queue),
+            waiting_rooms=lambda: not self._triggers.parked,
+        )
+        return command_pull(context.bus, self._marks, commands)
+
+
+async def main() -> None:
+    """Run the room worker until it is told to stop."""
+    settings = Settings.load()
+    await run(SERVICE, settings, lambda context: RoomWorker(context, settings))

@@ -1,0 +1,83 @@
+"""The loops that keep every room with an owner, a deadline and a way out."""
+
+from __future__ import annotations
+
+import structlog
+
+from abbotik_kernel.clock import Clock
+from abbotik_room_worker.domain.takeover import Recover
+from abbotik_room_worker.domain.ticks import Tick
+from abbotik_room_worker.keeper import RoomKeeper
+from abbotik_room_worker.ports import DeadSession, RoomKey, Sessions, Signals, Sweeps
+from abbotik_room_worker.runner import TurnRunner
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 64
+_WANTING_FOR_MS = 1_000
+
+
+class Care:
+    """One pass of each loop; `app.py` decides how often."""
+
+    def __init__(
+        self,
+        keeper: RoomKeeper,
+        runner: TurnRunner,
+        sweeps: Sweeps,
+        sessions: Sessions,
+        signals: Signals,
+        clock: Clock,
+    ) -> None:
+        self._keeper = keeper
+        self._runner = runner
+        self._sweeps = sweeps
+        self._sessions = sessions
+        self._signals = signals
+        self._clock = clock
+
+    async def sweep(self) -> None:
+        """Say again that waiting rooms wait, and keep the deadlines that have passed."""
+        now = self._clock.now_ms()
+        for key in await self._sweeps.wanting(now - _WANTING_FOR_MS, _BATCH):
+            await self._signals.want_turn(key)
+        for key in await self._sweeps.due(now, _BATCH):
+            await self._keeper.held(key, Tick(self._keeper.session))
+
+    async def look_at_own_rooms(self) -> None:
+        """Read the rooms whose turn runs here and that somebody else has written to."""
+        revs = {key[1]: self._keeper.known_rev(key) for key in self._runner.slots.held}
+        for key in await self._sweeps.newer(revs):
+            await self._keeper.refresh(key)
+
+    async def recover(self) -> None:
+        """Take over what dead workers held, and what this one holds and does not run."""
+        if self._runner.draining:
+            return
+        for key in await self._sweeps.held_by(self._keeper.session, self._runner.slots.total + 1):
+            if not self._runner.runs(key):
+                # The log decides: a turn that is ours and runs nowhere is begun by the refresh.
+                await self._keeper.refresh(key)
+        for dead in await self._sessions.dead():
+            if await self._bury(dead):
+                log.info("session.buried", session=dead.session)
+                await self._sessions.forget(dead.session)
+
+    async def _bury(self, dead: DeadSession) -> bool:
+        """Repair what a dead worker owed and take over what it held; True when nothing is left."""
+        owed = await self._sweeps.written_by(dead.session, dead.projected_through, _BATCH)
+        for key in owed:
+            await self._keeper.refresh(key)
+        held = await self._sweeps.held_by(dead.session, _BATCH)
+        for key in held:
+            await self._take_over(key, dead.session)
+        return len(owed) < _BATCH and not held
+
+    async def _take_over(self, key: RoomKey, session: str) -> None:
+        """Recover a room of a session, if its log still says that the session holds it."""
+        with self._runner.offer() as claim:
+            if claim is None:
+                return
+            room = await self._keeper.refresh(key)
+            if room is not None and room.lease is not None and room.lease.session == session:
+                await self._keeper.held(key, Recover(claim.session, session, room.epoch))

@@ -1,0 +1,54 @@
+"""What happens when a deadline has passed, whoever notices it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
+from abbotik_room_worker.domain.due import TURN_GRACE_MS, due_at
+from abbotik_room_worker.domain.lifecycle import RoomStatus, RoomVerb
+from abbotik_room_worker.domain.room import Interrupt, Room
+from abbotik_room_worker.domain.takeover import stop_turn, take_over
+
+# What a soft interrupt that passed its deadline gets as a hard one, in ms.
+ESCALATION_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Look at the room's deadlines; ``session`` is the worker that does."""
+
+    session: str
+
+
+def tick(room: Room, command: Tick, now: int) -> Decision:
+    """Keep the deadlines that have passed; one at a time, the most urgent first."""
+    due = due_at(room)
+    if due is None or due > now:
+        return Nothing("nothing is due")
+    draft = begin(room, now)
+    if room.turn is not None:
+        _keep_turn_deadline(draft, command.session)
+    elif room.status is RoomStatus.IDLE or room.status is RoomStatus.RENTED:
+        draft.move(RoomVerb.SLEEP)
+        draft.add("room:sleeping", {"reason": "sleep_after_s"})
+    return draft
+
+
+def _keep_turn_deadline(draft: Draft, session: str) -> None:
+    room, now = draft.room, draft.now
+    turn = room.turn
+    if turn is None:
+        raise ValueError("a room without a turn has no turn deadline")
+    stop = turn.interrupt
+    if room.releasing is not None and room.releasing.deadline_at <= now:
+        take_over(draft, session)
+        stop_turn(draft, "interrupted")
+    elif stop is not None and stop.deadline_at <= now and stop.mode == "soft":
+        room.turn = replace(turn, interrupt=Interrupt("hard", now + ESCALATION_MS))
+    elif stop is not None and stop.deadline_at <= now:
+        take_over(draft, session)
+        stop_turn(draft, "interrupted")
+    elif turn.deadline_at + TURN_GRACE_MS <= now:
+        take_over(draft, session)
+        stop_turn(draft, "failed", "TURN_TIMEOUT", "the turn passed its deadline")

@@ -1,0 +1,164 @@
+"""What the room worker does with a message from the bus: decide, answer, settle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
+
+from abbotik_contracts.room_bodies import content_text
+from abbotik_contracts.room_commands import PostMessage, RoomCommand, WakeRoom, decode
+from abbotik_contracts.room_log import INLINE_BYTES, Record
+from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY, HEADER_TENANT
+from abbotik_kernel.outcome import Done, Outcome, Reject, Retry
+from abbotik_room_worker.domain.draft import Nothing
+from abbotik_room_worker.domain.requests import Circumstances
+from abbotik_room_worker.domain.takeover import Recover
+from abbotik_room_worker.domain.turns import Claim
+from abbotik_room_worker.keeper import Applied, RoomKeeper
+from abbotik_room_worker.ports import Contents, RoomKey, UnavailableError
+from abbotik_room_worker.runner import TurnRunner
+
+log = structlog.get_logger(__name__)
+
+_AGAIN_S = 1.0
+_MOST_EXCEPTIONS = 3
+
+Reply = Callable[[str, Record], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What this installation gives a room that asks for nothing special."""
+
+    provider: str
+    model: str
+    max_queue: int
+
+
+class RoomCommands:
+    """Handles commands of the gateway: each is decided once and answered as often as it comes.
+
+    ``waiting_rooms`` says whether rooms wait for a free worker; while they do, a message does not
+    begin its turn here at once, else they would starve.
+    """
+
+    def __init__(
+        self,
+        keeper: RoomKeeper,
+        runner: TurnRunner,
+        contents: Contents,
+        reply: Reply,
+        installation: Installation,
+        waiting_rooms: Callable[[], bool],
+    ) -> None:
+        self._keeper = keeper
+        self._runner = runner
+        self._contents = contents
+        self._reply = reply
+        self._installation = installation
+        self._waiting_rooms = waiting_rooms
+        self._exceptions: Counter[str] = Counter()
+
+    async def handle(self, subject: str, data: bytes, headers: Mapping[str, str]) -> Outcome:
+        """Decide one command. Bad weather is a Retry; only what can never work is a Reject."""
+        try:
+            command = await self._read(data, headers)
+        except UnavailableError:
+            return Retry(_AGAIN_S)
+        except (ValidationError, ValueError) as error:
+            return Reject("UNDECODABLE", str(error))
+        if subject.split(".")[2:4] != [command.tenant, command.room]:
+            return Reject("UNDECODABLE", "the subject names another room than the command")
+        try:
+            await self._decide(command, headers.get(HEADER_REPLY))
+        except UnavailableError as error:
+            log.warning("command.waits", command=command.id, error=str(error))
+            return Retry(_AGAIN_S)
+        except Exception as error:
+            self._exceptions[command.id] += 1
+            if self._exceptions[command.id] < _MOST_EXCEPTIONS:
+                log.exception("command.broke", command=command.id)
+                return Retry(_AGAIN_S)
+            del self._exceptions[command.id]
+            return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
+        self._exceptions.pop(command.id, None)
+        return Done()
+
+    async def _read(self, data: bytes, headers: Mapping[str, str]) -> RoomCommand:
+        digest = headers.get(HEADER_BLOB)
+        if digest is not None:
+            stored = await self._contents.get(headers.get(HEADER_TENANT, ""), digest)
+            if stored is None:
+                raise ValueError(f"the command's body {digest} is not stored")
+            data = stored
+        return decode(data)
+
+    async def _decide(self, command: RoomCommand, reply_to: str | None) -> None:
+        blob = await self._content_stored_apart(command)
+        with self._runner.offer() as claim:
+            around = Circumstances(
+                provider=self._installation.provider,
+                model=self._installation.model,
+                max_queue=self._installation.max_queue,
+                claim=None if self._waiting_rooms() else claim,
+                blob=blob,
+            )
+            settled = await self._keeper.request(command, around)
+        if command.name == "room.rent.v1":
+            # Lists show a room as soon as its renter knows of it.
+            await settled.projected
+        if reply_to is not None:
+            await self._reply(reply_to, settled.outcome)
+        await settled.projected
+
+    async def _content_stored_apart(self, command: RoomCommand) -> str | None:
+        if not isinstance(command, PostMessage | WakeRoom) or command.body.content is None:
+            return None
+        data = content_text(command.body.content).encode()
+        if len(data) <= INLINE_BYTES:
+            return None
+        return await self._contents.put(command.tenant, data)
+
+
+class WaitingRooms:
+    """Handles triggers: a room has work, and this worker has a free slot."""
+
+    def __init__(self, keeper: RoomKeeper, runner: TurnRunner) -> None:
+        self._keeper = keeper
+        self._runner = runner
+
+    async def take(self, key: RoomKey, confirm: Callable[[], Awaitable[bool]]) -> Outcome | None:
+        """Claim the room, or find that nothing waits there any more.
+
+        ``confirm`` acknowledges the trigger and waits until the server has it. Only then may a
+        fresh read say that the room waits for nothing: a message that came between our read and
+        the ack found its trigger taken for said. None means that the trigger is settled.
+        """
+        with self._runner.offer() as claim:
+            if claim is None:
+                return Retry(_AGAIN_S)
+            try:
+                taken = await self._take(key, claim)
+                if isinstance(taken, Applied):
+                    await taken.projected
+                    await confirm()
+                    return None
+                if await confirm():
+                    await self._keeper.refresh(key)
+                    return None
+            except UnavailableError as error:
+                log.warning("turn.claim_waits", room=key[1], error=str(error))
+        return Retry(_AGAIN_S)
+
+    async def _take(self, key: RoomKey, claim: Claim) -> Applied | Nothing:
+        taken = await self._keeper.held(key, claim)
+        if isinstance(taken, Applied):
+            return taken
+        room = await self._keeper.refresh(key)
+        if room is None or room.turn is None or room.lease is not None:
+            return taken
+        return await self._keeper.held(key, Recover(claim.session, None, room.epoch))

@@ -1,0 +1,265 @@
+"""Rooms in this process: one lock each, the hot ones in memory, and the way to a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+from weakref import WeakValueDictionary
+
+import structlog
+
+from abbotik_contracts.room_commands import RentRoom, RoomCommand
+from abbotik_contracts.room_log import LogEntry, Record
+from abbotik_kernel.clock import Clock
+from abbotik_kernel.retry import Backoff
+from abbotik_room_worker import answers
+from abbotik_room_worker.domain.decide import HolderCommand, decide, decide_held
+from abbotik_room_worker.domain.draft import Draft, Nothing, Refusal
+from abbotik_room_worker.domain.requests import Circumstances
+from abbotik_room_worker.domain.room import Room
+from abbotik_room_worker.ports import (
+    Projections,
+    RoomKey,
+    RoomLog,
+    Signals,
+    UnavailableError,
+)
+from abbotik_room_worker.progress import Progress
+from abbotik_room_worker.sealing import Sealed, seal, seal_refusal
+from abbotik_runtime.log_writer import Answered, Committed, Lost
+
+log = structlog.get_logger(__name__)
+
+_HOT_ROOMS = 4096
+_MAX_RACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A commit: the room after it, its entry, and the task that projects it."""
+
+    room: Room
+    entry: LogEntry
+    projected: asyncio.Task[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a caller's command: the outcome to tell, and what to wait for before ack."""
+
+    outcome: Record
+    projected: asyncio.Task[None]
+
+
+class RoomKeeper:
+    """Decides commands of rooms and commits what was decided.
+
+    ``noticed`` is called after each commit, still under the room's lock, with the room as it is
+    now; whoever runs turns learns from it what to start and what to stop.
+    """
+
+    def __init__(
+        self, room_log: RoomLog, projections: Projections, signals: Signals, clock: Clock
+    ) -> None:
+        self._log = room_log
+        self._projections = projections
+        self._signals = signals
+        self._clock = clock
+        self._hot: OrderedDict[RoomKey, Room] = OrderedDict()
+        self._locks: WeakValueDictionary[RoomKey, asyncio.Lock] = WeakValueDictionary()
+        self._projecting: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff(first=0.05, ceiling=2.0)
+        self.progress = Progress()
+        self.noticed: Callable[[Room], None] = lambda _: None
+
+    @property
+    def session(self) -> str:
+        """Return this process's session."""
+        return self._log.session
+
+    async def request(self, command: RoomCommand, around: Circumstances) -> Settled:
+        """Decide a caller's command, once, however often it is delivered.
+
+        Raises UnavailableError; the command is then delivered again and finds its outcome.
+        """
+        key = (command.tenant, command.room)
+        async with self._lock(key):
+            for _ in range(_MAX_RACES):
+                settled = await self._request_once(key, command, around)
+                if settled is not None:
+                    return settled
+                self._hot.pop(key, None)
+        raise UnavailableError(f"room {command.room} changes faster than it can be decided on")
+
+    async def held(self, key: RoomKey, command: HolderCommand) -> Applied | Nothing:
+        """Decide a worker's own command. Raises UnavailableError."""
+        async with self._lock(key):
+            for _ in range(_MAX_RACES):
+                fresh = key not in self._hot
+                room = await self._room(key)
+                if room is None:
+                    return Nothing("there is no such room")
+                decision = decide_held(room, command, self._clock.now_ms())
+                match decision:
+                    case Draft():
+                        applied = await self._commit(decision)
+                        if isinstance(applied, Applied):
+                            return applied
+                    case Nothing():
+                        # A stale copy would lose a wake-up: only a fresh read may say no.
+                        if fresh:
+                            return decision
+                    case Refusal():
+                        return Nothing(decision.detail)
+                    case _:
+                        assert_never(decision)
+                self._hot.pop(key, None)
+        raise UnavailableError(f"room {key[1]} changes faster than it can be decided on")
+
+    async def refresh(self, key: RoomKey) -> Room | None:
+        """Read the room anew, tell who runs turns, and return when its projection is mended."""
+        async with self._lock(key):
+            room = await self._load(key)
+            if room is None:
+                return None
+            self.noticed(room)
+        await self._project(room, room.last_active_at, None)
+        return room
+
+    def known_rev(self, key: RoomKey) -> int:
+        """Return the rev of the copy in memory, 0 where there is none."""
+        room = self._hot.get(key)
+        return 0 if room is None else room.rev
+
+    async def drain(self) -> None:
+        """Wait until all that was committed here is projected."""
+        while self._projecting:
+            await asyncio.gather(*self._projecting)
+
+    def _lock(self, key: RoomKey) -> asyncio.Lock:
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
+
+    async def _room(self, key: RoomKey) -> Room | None:
+        room = self._hot.get(key)
+        return await self._load(key) if room is None else room
+
+    async def _load(self, key: RoomKey) -> Room | None:
+        room = await self._log.load(key)
+        if room is not None:
+            self._keep(key, room)
+        return room
+
+    def _keep(self, key: RoomKey, room: Room) -> None:
+        self._hot[key] = room
+        self._hot.move_to_end(key)
+        if len(self._hot) > _HOT_ROOMS:
+            self._hot.popitem(last=False)
+
+    async def _request_once(
+        self, key: RoomKey, command: RoomCommand, around: Circumstances
+    ) -> Settled | None:
+        """Decide and commit once; None means: the race was lost, or the copy may be stale."""
+        fresh = key not in self._hot
+        room = None if isinstance(command, RentRoom) else await self._room(key)
+        now = self._clock.now_ms()
+        decision = decide(room, command, now, around)
+        match decision:
+            case Draft():
+                return self._settled(await self._commit(decision))
+            case Refusal() if room is not None and not decision.lasting:
+                sealed = seal_refusal(
+                    room, decision, command.id, now, self.session, self._log.next_counter()
+                )
+                return self._settled(await self._append(sealed))
+            case Refusal() | Nothing():
+                return await self._without_commit(key, command, decision, room if fresh else None)
+            case _:
+                assert_never(decision)
+
+    async def _without_commit(
+        self, key: RoomKey, command: RoomCommand, decision: Refusal | Nothing, room: Room | None
+    ) -> Settled | None:
+        """Answer what needs no entry: an earlier outcome first, then what a fresh read says."""
+        earlier = await self._log.by_key(key, command.id)
+        if earlier is not None:
+            return await self._repaired(key, earlier)
+        if isinstance(decision, Refusal) and (
+            room is not None or decision.code == "ROOM_NOT_FOUND"
+        ):
+            return Settled(answers.refused(decision), _nothing_to_project())
+        if room is None:
+            return None
+        return Settled(answers.of_room(room), self._project(room, room.last_active_at, None))
+
+    def _settled(self, applied: Applied | Settled | None) -> Settled | None:
+        if isinstance(applied, Applied):
+            return Settled(answers.of_entry(applied.entry, applied.room), applied.projected)
+        return applied
+
+    async def _commit(self, draft: Draft) -> Applied | Settled | None:
+        return await self._append(seal(draft, self.session, self._log.next_counter()))
+
+    async def _append(self, sealed: Sealed) -> Applied | Settled | None:
+        """Append, publish, project. None means: the race was lost."""
+        after = sealed.room
+        key = (after.tenant, after.id)
+        counter = sealed.entry["counter"]
+        self.progress.opened(counter)
+        try:
+            appended = await self._log.append(sealed.entry)
+        except BaseException:
+            self._hot.pop(key, None)
+            raise
+        match appended:
+            case Committed():
+                self._keep(key, after)
+                if sealed.lines:
+                    await self._signals.events(key, sealed.lines)
+                projected = self._project(after, sealed.entry["at"], counter)
+                self.noticed(after)
+                return Applied(after, sealed.entry, projected)
+            case Lost():
+                self.progress.settled(counter)
+                return None
+            case Answered():
+                self.progress.settled(counter)
+                return await self._repaired(key, appended.entry)
+            case _:
+                assert_never(appended)
+
+    async def _repaired(self, key: RoomKey, earlier: LogEntry) -> Settled | None:
+        """Answer from an earlier entry, and mend what its writer may not have come to."""
+        room = await self._load(key)
+        if room is None:
+            return None
+        self.noticed(room)
+        projected = self._project(room, room.last_active_at, None)
+        return Settled(answers.of_entry(earlier, room), projected)
+
+    def _project(self, room: Room, at: int, counter: int | None) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._project_until_done(room, at, counter))
+        self._projecting.add(task)
+        task.add_done_callback(self._projecting.discard)
+        return task
+
+    async def _project_until_done(self, room: Room, at: int, counter: int | None) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._projections.write(room, at)
+                break
+            except UnavailableError:
+                await asyncio.sleep(self._backoff.delay(attempt))
+                attempt += 1
+        if counter is not None:
+            self.progress.settled(counter)
+
+
+def _nothing_to_project() -> asyncio.Task[None]:
+    return asyncio.create_task(asyncio.sleep(0))

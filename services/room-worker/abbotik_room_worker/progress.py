@@ -1,0 +1,25 @@
+"""Up to which counter this process's commits are projected and published."""
+
+from __future__ import annotations
+
+
+class Progress:
+    """The counters that are handed out and not settled; what lies below all of them is done."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        self._highest = 0
+
+    def opened(self, counter: int) -> None:
+        """Note an entry that is about to be appended."""
+        self._open.add(counter)
+        self._highest = max(self._highest, counter)
+
+    def settled(self, counter: int) -> None:
+        """Note that the entry is projected and published, or that it is not in the log."""
+        self._open.discard(counter)
+
+    @property
+    def through(self) -> int:
+        """Return the counter up to which nothing is owed."""
+        return min(self._open, default=self._highest + 1) - 1

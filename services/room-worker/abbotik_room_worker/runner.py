@@ -1,0 +1,236 @@
+"""Runs turns: a slot each, from the claim that the log holds to the end that it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from abbotik_kernel.retry import Backoff
+from abbotik_room_worker.domain.draft import Nothing
+from abbotik_room_worker.domain.due import wants_turn
+from abbotik_room_worker.domain.ending import Finish
+from abbotik_room_worker.domain.lifecycle import RoomStatus
+from abbotik_room_worker.domain.room import Room, Turn
+from abbotik_room_worker.domain.takeover import HandOver
+from abbotik_room_worker.domain.turns import Claim
+from abbotik_room_worker.keeper import RoomKeeper
+from abbotik_room_worker.performance import Ended, Performance
+from abbotik_room_worker.performer import Performer
+from abbotik_room_worker.ports import RoomKey, Sessions, Signals, UnavailableError
+from abbotik_runtime.ids import uuid7
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A room whose turn runs here."""
+
+    key: RoomKey
+    turn: Turn
+    epoch: int
+    performance: Performance
+
+
+@dataclass(slots=True)
+class Slots:
+    """How many turns may run at once, and how many places are promised to claims under way."""
+
+    total: int
+    promised: int = 0
+    held: dict[RoomKey, _Held] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        """Return the number of turns that could begin now."""
+        return self.total - len(self.held) - self.promised
+
+
+class TurnRunner:
+    """Whatever commit leaves a room with this session's lease, its turn runs here.
+
+    It makes no difference whether the claim came with a message, from the queue of triggers, or
+    from a takeover: `noticed` sees the room and starts, stops or drops its turn.
+    """
+
+    def __init__(
+        self,
+        keeper: RoomKeeper,
+        performer: Performer,
+        signals: Signals,
+        sessions: Sessions,
+        *,
+        slots: int,
+        turn_timeout_ms: int,
+    ) -> None:
+        self._keeper = keeper
+        self._performer = performer
+        self._signals = signals
+        self._sessions = sessions
+        self._turn_timeout_ms = turn_timeout_ms
+        self._backoff = Backoff(first=0.05, ceiling=1.0)
+        self._asides: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.slots = Slots(slots)
+        self.draining = False
+
+    @contextmanager
+    def offer(self) -> Iterator[Claim | None]:
+        """Promise a slot while a decision is under way; None while this worker should take none."""
+        if self.draining or self.slots.free <= 0 or not self._sessions.live:
+            yield None
+            return
+        self.slots.promised += 1
+        try:
+            yield self._claim()
+        finally:
+            self.slots.promised -= 1
+
+    def runs(self, key: RoomKey) -> bool:
+        """Say whether a turn of the room runs here."""
+        return key in self.slots.held
+
+    def noticed(self, room: Room) -> None:
+        """Look at a room after a commit or a read: start, stop or drop its turn, or say so."""
+        key = (room.tenant, room.id)
+        held = self.slots.held.get(key)
+        ours = room.lease is not None and room.lease.session == self._keeper.session
+        if held is not None and (not ours or room.epoch != held.epoch):
+            held.performance.drop()
+            del self.slots.held[key]
+            held = None
+        if held is not None:
+            _pass_on_stop(held.performance, room)
+        elif ours and room.turn is not None and not self.draining:
+            self._start(key, room, room.turn)
+        elif room.lease is not None and _is_told_to_stop(room):
+            self._aside(self._signals.nudge(room.id))
+        elif not ours and wants_turn(room):
+            self._aside(self._say_waiting(key))
+
+    async def drain(self, patience_s: float) -> None:
+        """Let turns end for a while; hand over what still runs, at the step it has reached."""
+        self.draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience_s)
+        leftover = list(self.slots.held.values())
+        for held in leftover:
+            held.performance.drop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience_s)
+        for held in leftover:
+            await self._hand_over(held)
+        while self._asides:
+            await asyncio.gather(*self._asides)
+
+    def _claim(self) -> Claim:
+        return Claim(self._keeper.session, uuid7(), self._turn_timeout_ms)
+
+    def _start(self, key: RoomKey, room: Room, turn: Turn) -> None:
+        held = _Held(key, turn, room.epoch, Performance(self._performer, key, room, turn))
+        self.slots.held[key] = held
+        _pass_on_stop(held.performance, room)
+        task = asyncio.create_task(self._run(held))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, held: _Held) -> None:
+        """Run the turn, and the ones that its end goes on with."""
+        try:
+            while (ended := await held.performance.run()) is not None:
+                following = await self._finish(held, ended)
+                if following is None or following.turn is None:
+                    return
+                held.turn = following.turn
+                held.performance = Performance(self._performer, held.key, following, following.turn)
+                _pass_on_stop(held.performance, following)
+        finally:
+            if self.slots.held.get(held.key) is held:
+                del self.slots.held[held.key]
+
+    async def _finish(self, held: _Held, ended: Ended) -> Room | None:
+        """Commit the end until the log has it; None where the lease was lost meanwhile."""
+        output_id = uuid7()
+        attempt = 0
+        while True:
+            try:
+                blob = await self._performer.stored_apart(held.key, ended.output)
+                finish = self._finish_command(held, ended, output_id, blob)
+                applied = await self._keeper.held(held.key, finish)
+                break
+            except UnavailableError as error:
+                log.warning("turn.end_waits", room=held.key[1], error=str(error))
+                await asyncio.sleep(self._backoff.delay(attempt))
+                attempt += 1
+        room = await self._after_all(held) if isinstance(applied, Nothing) else applied.room
+        return room if room is not None and room.holds(self._keeper.session, held.epoch) else None
+
+    async def _after_all(self, held: _Held) -> Room | None:
+        """Look what became of a turn that had ended already: by us, unheard, or by another."""
+        log.info("turn.ended_already", room=held.key[1], turn=held.turn.id)
+        try:
+            return await self._keeper.refresh(held.key)
+        except UnavailableError:
+            # The sweep for rooms that this session holds and nobody runs finds it.
+            return None
+
+    def _finish_command(
+        self, held: _Held, ended: Ended, output_id: str, blob: str | None
+    ) -> Finish:
+        return Finish(
+            session=self._keeper.session,
+            epoch=held.epoch,
+            turn_id=held.turn.id,
+            status=ended.status,
+            output_id=output_id,
+            output=ended.output,
+            output_blob=blob,
+            usage=ended.usage,
+            steps=ended.steps,
+            context=ended.context,
+            error_code=ended.error_code,
+            error_message=ended.error_message,
+            idle_reason="interrupted" if ended.status == "interrupted" else "drained",
+            next_claim=None if self.draining else self._claim(),
+        )
+
+    async def _hand_over(self, held: _Held) -> None:
+        try:
+            applied = await self._keeper.held(held.key, HandOver(self._keeper.session, held.epoch))
+        except UnavailableError as error:
+            # The session ends with this process; others recover the turn from the log.
+            log.warning("turn.not_handed_over", room=held.key[1], error=str(error))
+            return
+        if not isinstance(applied, Nothing):
+            await self._say_waiting(held.key)
+
+    async def _say_waiting(self, key: RoomKey) -> None:
+        try:
+            await self._signals.want_turn(key)
+        except UnavailableError as error:
+            # The sweep says it again.
+            log.warning("turn.trigger_unsaid", room=key[1], error=str(error))
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+
+def _is_told_to_stop(room: Room) -> bool:
+    stop = room.turn.interrupt if room.turn is not None else None
+    return stop is not None or room.status is RoomStatus.RELEASING
+
+
+def _pass_on_stop(performance: Performance, room: Room) -> None:
+    if room.turn is None:
+        return
+    stop = room.turn.interrupt
+    if room.status is RoomStatus.RELEASING or (stop is not None and stop.mode == "hard"):
+        performance.stop(hard=True)
+    elif stop is not None:
+        performance.stop(hard=False)

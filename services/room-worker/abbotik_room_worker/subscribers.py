@@ -1,0 +1,72 @@
+"""What the room worker listens to: commands, triggers, nudges."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import orjson
+from faststream import AckPolicy
+from faststream.nats import NatsMessage
+from nats.aio.msg import Msg
+
+from abbotik_contracts.room_log import Record
+from abbotik_contracts.subjects import ALL_NUDGES, consumer
+from abbotik_room_worker.handlers import RoomCommands, WaitingRooms
+from abbotik_room_worker.keeper import RoomKeeper
+from abbotik_room_worker.runner import TurnRunner
+from abbotik_runtime.acks import InProgress, confirm, settle
+from abbotik_runtime.bus import Bus, BusUnavailable
+from abbotik_runtime.pull import PullLoop
+
+SERVICE = "room-worker"
+_COMMANDS_UNDER_WAY = 512
+
+
+def command_pull(bus: Bus, marks: InProgress, commands: RoomCommands) -> PullLoop:
+    """Return the loop that takes commands, many at a time: each is a few milliseconds."""
+
+    async def handle(message: Msg) -> None:
+        with marks.holding(message):
+            outcome = await commands.handle(message.subject, message.data, message.headers or {})
+            await settle(message, outcome, service=SERVICE, bus=bus)
+
+    return PullLoop(bus, consumer("room-worker"), handle, capacity=_COMMANDS_UNDER_WAY)
+
+
+def trigger_pull(
+    bus: Bus, marks: InProgress, waiting: WaitingRooms, runner: TurnRunner
+) -> PullLoop:
+    """Return the loop that takes triggers, as many as there are free slots."""
+
+    async def handle(message: Msg) -> None:
+        _, tenant, room = message.subject.split(".")
+        with marks.holding(message):
+            outcome = await waiting.take((tenant, room), partial(confirm, message, bus=bus))
+            if outcome is not None:
+                await settle(message, outcome, service=SERVICE, bus=bus)
+
+    return PullLoop(bus, consumer("turns"), handle, capacity=lambda: runner.slots.free)
+
+
+def listen_to_nudges(bus: Bus, keeper: RoomKeeper, runner: TurnRunner) -> None:
+    """Subscribe to nudges: whoever runs the room's turn looks at its log at once."""
+
+    @bus.broker.subscriber(ALL_NUDGES, ack_policy=AckPolicy.MANUAL)
+    async def nudged(message: NatsMessage) -> None:
+        room = message.raw_message.subject.rpartition(".")[2]
+        for key in [key for key in runner.slots.held if key[1] == room]:
+            await keeper.refresh(key)
+
+
+def replies(bus: Bus) -> Callable[[str, Record], Awaitable[None]]:
+    """Return how an outcome reaches the gateway that waits for it."""
+
+    async def reply(inbox: str, outcome: Record) -> None:
+        try:
+            await bus.publish(inbox, orjson.dumps(outcome))
+        except BusUnavailable:
+            # The gateway answers 503; the outcome is in the log under the command's id.
+            return
+
+    return reply
