@@ -18,7 +18,6 @@ from abbotik_contracts.room_log import (
 )
 from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.domain.room import Room
-from abbotik_room_worker.sealing import config_record
 
 
 def of_entry(entry: LogEntry, room: Room) -> Record:
@@ -39,7 +38,7 @@ def of_entry(entry: LogEntry, room: Room) -> Record:
     if kind == "interrupt":
         turn = entry["state"]["turn"] or {}
         return _ok({"turn_id": turn.get("id"), "status": "interrupting"}, entry)
-    config = entry.get("config") or config_record(room)
+    config = entry.get("config") or room.config_record
     record = room_record(
         entry["tenant"], entry["room"], entry["state"], config, _warnings(room.config.actors)
     )
@@ -48,7 +47,7 @@ def of_entry(entry: LogEntry, room: Room) -> Record:
 
 def of_room(room: Room) -> Record:
     """Return the outcome of a command that found nothing to do: the room as it is."""
-    record = room_record(room.tenant, room.id, room.to_state(), config_record(room))
+    record = room_record(room.tenant, room.id, room.to_state(), room.config_record)
     return {"ok": True, "data": record, "seq": room.last_event_seq, "rev": room.rev}
 
 

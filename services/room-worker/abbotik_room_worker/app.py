@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abbotik_runtime.service import Context, run
+from typing import NoReturn
 
 from abbotik_contracts.providers import SCRIPTED
 from abbotik_kernel.clock import SystemClock
@@ -26,6 +26,7 @@ from abbotik_room_worker.subscribers import (
     replies,
     trigger_pull,
 )
+from abbotik_runtime import service
 from abbotik_runtime.acks import InProgress
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.loops import Loop
@@ -38,8 +39,8 @@ _TURN_PATIENCE_S = 10.0
 class RoomWorker:
     """One worker process: a session, its loops, its two pulls."""
 
-    def __init__(self, context: Context, settings: Settings) -> None:
-        database, bus = context.database, context.bus
+    def __init__(self, context: service.Context[Settings]) -> None:
+        settings, database, bus = context.settings, context.database, context.bus
         clock = SystemClock(settings.clock_shift_ms)
         room_log = MongoRoomLog(database, session=uuid7())
         contents = MongoContents(database)
@@ -69,7 +70,7 @@ class RoomWorker:
         self._triggers = trigger_pull(
             bus, self._marks, WaitingRooms(self._keeper, self._runner), self._runner
         )
-        self._commands = self._command_pull(context, settings, contents)
+        self._commands = self._command_pull(context, contents)
         listen_to_nudges(bus, self._keeper, self._runner)
         care = Care(
             self._keeper, self._runner, MongoSweeps(database), self._sessions, signals, clock
@@ -104,20 +105,19 @@ class RoomWorker:
         await self._marks.stop()
 
     def _command_pull(
-        self, context: Context, settings: Settings, contents: MongoContents
+        self, context: service.Context[Settings], contents: MongoContents
     ) -> PullLoop:
         commands = RoomCommands(
             self._keeper,
             self._runner,
             contents,
             replies(context.bus),
-            Installation(SCRIPTED.id, SCRIPTED.models[0], settings.max_queue),
+            Installation(SCRIPTED.id, SCRIPTED.models[0], context.settings.max_queue),
             waiting_rooms=lambda: not self._triggers.parked,
         )
         return command_pull(context.bus, self._marks, commands)
 
 
-async def main() -> None:
-    """Run the room worker until it is told to stop."""
-    settings = Settings.load()
-    await run(SERVICE, settings, lambda context: RoomWorker(context, settings))
+def main() -> NoReturn:
+    """Be the room worker until told to stop."""
+    service.main(SERVICE, Settings, RoomWorker)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from abbotik_contracts.room_log import LogEntry, Record, StoredEvent, entry_id, wire_event
+from abbotik_contracts.room_log import LogEntry, StoredEvent, entry_id, wire_event
 from abbotik_room_worker.domain.draft import Draft, Refusal
 from abbotik_room_worker.domain.room import Room
 from abbotik_runtime.canonical import hashed
@@ -41,7 +41,7 @@ def seal(draft: Draft, session: str, counter: int) -> Sealed:
     if draft.answer is not None:
         entry["answer"] = draft.answer
     if draft.config_changed:
-        entry["config"] = config_record(room)
+        entry["config"] = room.config_record
     return Sealed(room, entry, lines)
 
 
@@ -60,11 +60,6 @@ def seal_refusal(
         "extra": refusal.extra,
     }
     return Sealed(after, entry, [])
-
-
-def config_record(room: Room) -> Record:
-    """Return the configuration as it is stored and shown."""
-    return room.config.model_dump(mode="json", exclude_none=True)
 
 
 def _bare(room: Room, now: int, session: str, counter: int) -> LogEntry:

@@ -10,7 +10,6 @@ from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.domain.due import due_at, wants_turn
 from abbotik_room_worker.domain.lifecycle import ROOM
 from abbotik_room_worker.domain.room import Room
-from abbotik_room_worker.sealing import config_record
 from abbotik_runtime.projector import Projector
 
 ROOMS = "rooms"
@@ -41,5 +40,5 @@ def project(room: Room, at: int) -> dict[str, Any]:
         "due_at": due_at(room),
         "session": None if room.lease is None else room.lease.session,
         "state": room.to_state(),
-        "config": config_record(room),
+        "config": room.config_record,
     }

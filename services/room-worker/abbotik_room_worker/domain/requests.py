@@ -22,7 +22,14 @@ from abbotik_contracts.room_log import Record
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, Refusal, begin
 from abbotik_room_worker.domain.due import wants_turn
 from abbotik_room_worker.domain.lifecycle import ROOM, RoomStatus, RoomVerb
-from abbotik_room_worker.domain.room import Interrupt, Releasing, Room, Trigger, Turn
+from abbotik_room_worker.domain.room import (
+    Interrupt,
+    Releasing,
+    Room,
+    Trigger,
+    Turn,
+    config_record,
+)
 from abbotik_room_worker.domain.turns import Claim, begin_turn
 
 MAX_QUEUE = 64
@@ -61,6 +68,7 @@ def rent(command: RentRoom, now: int, around: Circumstances) -> Decision:
         rev=0,
         status=RoomStatus.RENTED,
         config=config,
+        config_record=config_record(config),
         rented_by=command.caller,
         rented_at=now,
         last_active_at=now,
@@ -79,8 +87,7 @@ def patch(room: Room, command: PatchRoom, now: int, around: Circumstances) -> De
     wanted = command.body.if_match
     if wanted is not None and wanted != room.policy_version:
         return Refusal("PRECONDITION_FAILED", f"the room is at version {room.policy_version}")
-    current: JsonValue = room.config.model_dump(mode="json", exclude_none=True)
-    merged = merge_patch(current, command.body.patch)
+    merged = merge_patch(room.config_record, command.body.patch)
     try:
         config = RoomConfig.model_validate(merged).staffed(around.provider, around.model)
     except ValidationError as error:
@@ -96,6 +103,7 @@ def patch(room: Room, command: PatchRoom, now: int, around: Circumstances) -> De
     draft = begin(room, now)
     draft.move(RoomVerb.CONFIGURE)
     draft.room.config = config
+    draft.room.config_record = config_record(config)
     draft.room.policy_version += 1
     draft.config_changed = True
     _answer(draft, command.id, "room")

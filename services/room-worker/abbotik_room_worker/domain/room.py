@@ -108,6 +108,11 @@ class Releasing:
     deadline_at: int
 
 
+def config_record(config: RoomConfig) -> Record:
+    """Return a configuration as it is stored and shown."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
 def _no_usage() -> Record:
     return {
         "input_tokens": 0,
@@ -121,13 +126,17 @@ def _no_usage() -> Record:
 
 @dataclass(slots=True)
 class Room:
-    """One room at one rev. A decision works on a copy; the log holds every one of them."""
+    """One room at one rev. A decision works on a copy; the log holds every one of them.
+
+    ``config_record`` is ``config`` as it is stored and shown, made once for all that need it.
+    """
 
     tenant: str
     id: str
     rev: int
     status: RoomStatus
     config: RoomConfig
+    config_record: Record
     rented_by: str
     rented_at: int
     last_active_at: int
@@ -196,6 +205,7 @@ class Room:
             rev=entry["rev"],
             status=RoomStatus(state["status"]),
             config=RoomConfig.model_validate(config),
+            config_record=config,
             rented_by=state["rented_by"],
             rented_at=state["rented_at"],
             last_active_at=state["last_active_at"],
