@@ -1,0 +1,51 @@
+# `make up` runs everything on this machine; the other targets are for those who change it.
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3)
+BIN := .venv/bin
+SOURCES := libs services tests bench docs
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := up
+.PHONY: up test check bench fmt docs lock compose-test clean embedded dev
+
+up: embedded
+	@exec $(BIN)/abbotik up --with-parent
+
+test: dev
+	@ABBOTIK_TEST_VENV="$(CURDIR)/.venv" $(BIN)/python -m pytest $(ARGS)
+
+check: dev
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff format --check --quiet $(SOURCES)
+	@$(BIN)/mypy --no-error-summary $(SOURCES)
+	@$(BIN)/lint-imports
+
+bench: dev
+	@$(BIN)/python bench/run.py $(ARGS)
+
+fmt: dev
+	@$(BIN)/ruff check --quiet --fix-only $(SOURCES)
+	@$(BIN)/ruff format --quiet $(SOURCES)
+
+docs: dev
+	@$(BIN)/python docs/generate.py
+
+# The smaller locks take their versions from the largest, so that one .venv fits all.
+# UPGRADE=--upgrade takes the newest versions.
+lock: dev
+	@$(COMPILE) $(UPGRADE) --extra dev --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) --constraint requirements-dev.lock --extra embedded --output-file requirements-embedded.lock pyproject.toml
+	@$(COMPILE) --constraint requirements-dev.lock --extra services --output-file requirements.lock pyproject.toml
+
+compose-test: dev
+	@tests/compose/run.sh
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find libs services tests bench docs -name __pycache__ -prune -exec rm -rf {} +
+
+embedded:
+	@libs/cli/install.sh $(PYTHON) requirements-embedded.lock
+
+dev:
+	@libs/cli/install.sh $(PYTHON) requirements-dev.lock requirements-embedded.lock

@@ -1,0 +1,116 @@
+"""`make bench`: one command, one table. See bench/README.md."""
+
+import argparse
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parent.parent
+# Started as a script: its own folder is no place to import from, the one above is.
+sys.path[0] = str(ROOT)
+
+from bench import scenarios, table  # noqa: E402  needs the path above
+from bench.product.running import product  # noqa: E402  the same
+from bench.samples import Finding  # noqa: E402  the same
+from bench.servers import Servers, both  # noqa: E402  the same
+
+README = ROOT / "bench" / "README.md"
+BEGIN, END = "<!-- latest -->\n", "<!-- /latest -->"
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few samples; proves nothing")
+    parser.add_argument("--floors-only", action="store_true", help="without the product")
+    parser.add_argument("--only", choices=scenarios.NAMES, help="one measurement")
+    return parser.parse_args()
+
+
+def is_full(asked: argparse.Namespace) -> bool:
+    """Whether everything is measured, with enough samples."""
+    return not (asked.quick or asked.floors_only or asked.only)
+
+
+class Run:
+    """One run: what was asked for, where the servers are, what was found."""
+
+    def __init__(self, asked: argparse.Namespace, servers: Servers, home: Path) -> None:
+        self._asked = asked
+        self._servers = servers
+        self._home = home
+
+    def wanted(self, scenario: scenarios.Scenario) -> bool:
+        """Whether this one was asked for."""
+        return self._asked.only in (None, scenario.name)
+
+    def floors(self, when: str) -> dict[str, Finding]:
+        """Measure the floors."""
+        found: dict[str, Finding] = {}
+        for scenario in filter(self.wanted, scenarios.FLOORS):
+            print(f"floor {scenario.name}, {when}", file=sys.stderr, flush=True)
+            given = scenarios.arguments(scenario, self._servers, None)
+            found |= scenarios.run(scenario, given, quick=self._asked.quick)
+        return found
+
+    def ours(self) -> dict[str, Finding]:
+        """Measure the product on the servers of the floors, then its start on its own."""
+        found: dict[str, Finding] = {}
+        chosen = [] if self._asked.floors_only else list(filter(self.wanted, scenarios.PRODUCT))
+        if chosen:
+            with product(self._home / "product", self._servers) as stack:
+                for scenario in chosen:
+                    print(scenario.name, file=sys.stderr, flush=True)
+                    given = scenarios.arguments(scenario, self._servers, stack)
+                    found |= scenarios.run(scenario, given, quick=self._asked.quick)
+        if not self._asked.floors_only and self.wanted(scenarios.START):
+            print("start", file=sys.stderr, flush=True)
+            found |= scenarios.run(scenarios.START, [], quick=self._asked.quick)
+        return found
+
+
+def measure(asked: argparse.Namespace) -> str:
+    """Run everything that was asked for and return the report."""
+    averages = {"before": os.getloadavg()}
+    with TemporaryDirectory(prefix="abbotik-bench-") as folder, both(Path(folder)) as servers:
+        run = Run(asked, servers, Path(folder))
+        before = run.floors("before")
+        ours = run.ours()
+        after = run.floors("after")
+    averages["after"] = os.getloadavg()
+    return table.report(ours, table.Floors(before, after), averages, full=is_full(asked))
+
+
+def keep(report: str) -> None:
+    """Replace the latest report in the README."""
+    text = README.read_text()
+    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    README.write_text(f"{text[:start]}\n{now}, `python bench/run.py`. {report}\n\n{text[end:]}")
+
+
+def main() -> int:
+    """Run, print, and keep the report of a full run; 0 unless something could not be measured."""
+    # SIGTERM unwinds like Ctrl-C, so that every child is ended.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    # A shell that starts this in the background has it ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    asked = options()
+    try:
+        report = measure(asked)
+    except (RuntimeError, OSError) as fault:
+        print(f"bench: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(report)
+    if is_full(asked):
+        keep(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

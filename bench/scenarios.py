@@ -1,0 +1,76 @@
+"""What there is to measure: each entry is a program of its own, so none disturbs the next."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from abbotik_cli import tether
+from bench.children import ROOT, end
+from bench.product.running import Product
+from bench.samples import Finding, read
+from bench.servers import Servers
+
+LIMIT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A module that prints findings, with its number of samples, full and quick (0: none)."""
+
+    name: str
+    module: str
+    count: int
+    quick: int
+    takes: str = ""
+
+
+FLOORS = (
+    Scenario("P", "bench.floors.http", 6_000, 1_000),
+    Scenario("J", "bench.floors.jetstream", 5_000, 500, "nats"),
+    Scenario("M", "bench.floors.insert", 4_000, 500, "mongo"),
+    Scenario("G", "bench.floors.group_insert", 100_000, 10_000, "mongo"),
+    Scenario("S", "bench.floors.sse", 1_500, 200),
+)
+# Memory first: afterwards the processes hold what the load left in them.
+PRODUCT = (
+    Scenario("footprint", "bench.product.footprint", 0, 0, "pids"),
+    Scenario("latency", "bench.product.latency", 3_000, 200, "product"),
+    Scenario("throughput", "bench.product.throughput", 12_000, 1_000, "product"),
+    Scenario("fanout", "bench.product.fanout", 300, 20, "product"),
+)
+START = Scenario("start", "bench.product.start", 0, 0)
+NAMES = tuple(scenario.name for scenario in (*FLOORS, *PRODUCT, START))
+
+
+def arguments(scenario: Scenario, servers: Servers, product: Product | None) -> list[str]:
+    """Return what the scenario's module must be told."""
+    if scenario.takes == "nats":
+        return ["--nats", servers.nats_url]
+    if scenario.takes == "mongo":
+        return ["--mongo", servers.mongo_url]
+    if product is None:
+        return []
+    given = ["--port", str(product.port), "--token", product.token]
+    if scenario.takes == "pids":
+        given += [
+            word for name, pid in product.pids().items() for word in ("--pid", f"{name}={pid}")
+        ]
+    return given
+
+
+def run(scenario: Scenario, given: Sequence[str], *, quick: bool) -> dict[str, Finding]:
+    """Run a scenario's module and return its findings by name; RuntimeError if it fails."""
+    count = scenario.quick if quick else scenario.count
+    argv = [sys.executable, "-m", scenario.module, *given]
+    argv += ["--count", str(count)] if count else []
+    child = subprocess.Popen(
+        tether.command(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        out, errors = child.communicate(timeout=LIMIT_S)
+    finally:
+        end(child)
+    if child.returncode:
+        raise RuntimeError(f"{scenario.name} failed:\n{errors[-3000:].decode()}")
+    return {finding.name: finding for finding in read(out.decode())}

@@ -1,0 +1,1 @@
+"""The `abbotik` command: starts the whole stack on one machine and prepares its servers."""

@@ -1,0 +1,249 @@
+"""Writing the log: entries of different rooms that are pending together go out as one insert.
+
+Group commit never lingers: a batch leaves as soon as one of the places in flight is free, and
+takes whatever is pending by then. Source of the rules below: how MongoDB reports a bulk write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import structlog
+from bson import encode
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from abbotik_contracts.room_log import LogEntry
+from abbotik_kernel.retry import Backoff
+from abbotik_runtime.log_reader import ROOM_LOG, RoomLogReader
+
+log = structlog.get_logger(__name__)
+
+MAX_ENTRY_BYTES = 8 * 1024 * 1024
+_MAX_BATCH = 128
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+_IN_FLIGHT = 2
+_DUPLICATE_KEY = 11000
+# Codes that blame the document itself: BadValue, FailedToParse, InvalidBSON, validation, size, key.
+_REFUSED = frozenset({2, 9, 22, 121, 10334, 17280})
+_UNAVAILABLE = "MongoDB did not confirm the entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The entry is in the log, majority-committed and journaled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Another entry has this rev: read the room again and decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An earlier entry holds one of the keys; its answer stands."""
+
+    entry: LogEntry
+
+
+Appended = Committed | Lost | Answered
+
+
+class EntryRefusedError(Exception):
+    """The entry passes MAX_ENTRY_BYTES, or MongoDB blames the document; it is not in the log."""
+
+
+class UnknownOutcomeError(Exception):
+    """MongoDB did not say whether the entry was written; it may be, now or later."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    entry: LogEntry
+    raw: RawBSONDocument
+    done: asyncio.Future[Appended]
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What one insert said: who is in, who met a duplicate, and of whom nothing is known."""
+
+    committed: list[_Pending] = field(default_factory=list)
+    doubled: list[_Pending] = field(default_factory=list)
+    refused: list[tuple[_Pending, str]] = field(default_factory=list)
+    unknown: list[_Pending] = field(default_factory=list)
+
+
+class LogWriter:
+    """Appends entries for one process.
+
+    ``session`` is this process start; with the entry's ``counter`` it is the token by which an
+    entry of ours is told from another's. ``give_up_s`` bounds how long an unknown outcome is
+    asked about, in seconds.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], session: str, *, give_up_s: float = 10.0
+    ) -> None:
+        self.session = session
+        self._entries = database.get_collection(
+            ROOM_LOG, write_concern=WriteConcern(w="majority", j=True)
+        )
+        self._reader = RoomLogReader(database)
+        self._give_up_s = give_up_s
+        self._counter = itertools.count(1)
+        self._pending: deque[_Pending] = deque()
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._questions: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff(first=0.05, ceiling=1.0)
+
+    def next_counter(self) -> int:
+        """Return the counter for the next entry of this process, from 1."""
+        return next(self._counter)
+
+    async def append(self, entry: LogEntry) -> Appended:
+        """Write one entry and say what became of it.
+
+        The caller holds the room's lock. Raises EntryRefusedError where the entry itself is at
+        fault, and UnknownOutcomeError when MongoDB gave no answer in time.
+        """
+        raw = encode(entry)
+        if len(raw) > MAX_ENTRY_BYTES:
+            raise EntryRefusedError(f"entry {entry['_id']} has {len(raw)} bytes")
+        pending = _Pending(entry, RawBSONDocument(raw), asyncio.get_running_loop().create_future())
+        self._pending.append(pending)
+        self._flush()
+        return await pending.done
+
+    def _flush(self) -> None:
+        while self._pending and len(self._flushes) < _IN_FLIGHT:
+            batch = self._next_batch()
+            task = asyncio.create_task(self._write(batch))
+            self._flushes.add(task)
+            task.add_done_callback(self._flushed)
+
+    def _flushed(self, task: asyncio.Task[None]) -> None:
+        self._flushes.discard(task)
+        self._flush()
+
+    def _next_batch(self) -> list[_Pending]:
+        batch: list[_Pending] = []
+        size = 0
+        while self._pending and len(batch) < _MAX_BATCH and size < _MAX_BATCH_BYTES:
+            pending = self._pending.popleft()
+            size += len(pending.raw.raw)
+            batch.append(pending)
+        return batch
+
+    async def _write(self, batch: list[_Pending]) -> None:
+        """Insert the batch; whoever's outcome stays open is asked about apart from the others."""
+        try:
+            verdict = await self._insert(batch)
+            self._settle(verdict)
+        except Exception as error:  # noqa: BLE001  nobody may wait for a future that is forgotten
+            _fail(batch, error)
+            return
+        if verdict.unknown:
+            self._spawn(self._resolve_unknown(verdict.unknown))
+        for pending in verdict.doubled:
+            self._spawn(self._resolve_doubled(pending))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._questions.add(task)
+        task.add_done_callback(self._questions.discard)
+
+    async def _insert(self, batch: Sequence[_Pending]) -> _Verdict:
+        try:
+            await self._entries.insert_many([p.raw for p in batch], ordered=False)
+        except BulkWriteError as error:
+            return _read_bulk_error(batch, cast("dict[str, Any]", error.details))
+        except PyMongoError as error:
+            log.warning("log.insert_unknown", entries=len(batch), error=type(error).__name__)
+            return _Verdict(unknown=list(batch))
+        return _Verdict(committed=list(batch))
+
+    def _settle(self, verdict: _Verdict) -> None:
+        for pending in verdict.committed:
+            _answer(pending, Committed())
+        for pending, reason in verdict.refused:
+            if not pending.done.done():
+                pending.done.set_exception(EntryRefusedError(reason))
+
+    async def _resolve_unknown(self, batch: list[_Pending]) -> None:
+        """Send the same documents again until each has an answer, or the time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._give_up_s
+        for attempt in itertools.count():
+            await asyncio.sleep(self._backoff.delay(attempt))
+            verdict = await self._insert(batch)
+            self._settle(verdict)
+            await asyncio.gather(*map(self._resolve_doubled, verdict.doubled))
+            batch = verdict.unknown
+            if not batch:
+                return
+            if loop.time() > deadline:
+                _fail(batch, UnknownOutcomeError(_UNAVAILABLE))
+                return
+
+    async def _resolve_doubled(self, pending: _Pending) -> None:
+        """Read the entry that was in the way: ours after all, a lost race, or an earlier answer."""
+        entry = pending.entry
+        scope = self._reader.of(entry["tenant"], entry["room"])
+        try:
+            there = await scope.at(entry["rev"])
+            if there is not None and _same_token(there, entry):
+                _answer(pending, Committed())
+                return
+            for key in entry.get("keys", ()):
+                earlier = await scope.by_key(key)
+                if earlier is not None:
+                    _answer(pending, Answered(earlier))
+                    return
+            _answer(pending, Lost())
+        except PyMongoError:
+            _fail([pending], UnknownOutcomeError(_UNAVAILABLE))
+
+
+def _read_bulk_error(batch: Sequence[_Pending], details: dict[str, Any]) -> _Verdict:
+    """Sort a batch by what the server said.
+
+    Only a pure list of write errors is an answer. A bulk can report success *and* a write
+    concern error; then nothing is known of the entries that it does not name.
+    """
+    verdict = _Verdict()
+    named: dict[int, dict[str, Any]] = {e["index"]: e for e in details.get("writeErrors", ())}
+    open_outcome = bool(details.get("writeConcernErrors"))
+    for index, pending in enumerate(batch):
+        error = named.get(index)
+        if error is None:
+            (verdict.unknown if open_outcome else verdict.committed).append(pending)
+        elif error["code"] == _DUPLICATE_KEY:
+            (verdict.unknown if open_outcome else verdict.doubled).append(pending)
+        elif error["code"] in _REFUSED:
+            verdict.refused.append((pending, f"MongoDB refused it with code {error['code']}"))
+        else:
+            verdict.unknown.append(pending)
+    return verdict
+
+
+def _same_token(one: LogEntry, other: LogEntry) -> bool:
+    return one["session"] == other["session"] and one["counter"] == other["counter"]
+
+
+def _answer(pending: _Pending, answer: Appended) -> None:
+    if not pending.done.done():
+        pending.done.set_result(answer)
+
+
+def _fail(batch: Sequence[_Pending], error: Exception) -> None:
+    for pending in batch:
+        if not pending.done.done():
+            pending.done.set_exception(error)

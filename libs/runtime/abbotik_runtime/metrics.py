@@ -1,0 +1,87 @@
+"""What a process counts; labels are patterns and names, never a concrete room or subject."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+# From a local round trip to a drain; seconds.
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The process's registry and the series of the runtime; services add theirs to `registry`.
+
+    Names end as Prometheus asks: `_total` counts, `_seconds` are seconds.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        Gauge("abbotik_service", "Always 1.", ["service"], registry=self.registry).labels(
+            service
+        ).set(1)
+        self._published = self.counter("published", "Messages published.", "kind", "family")
+        self._publish_seconds = self.histogram("publish", "Stored publish until its ack.", "family")
+        self._core: dict[str, Counter] = {}
+        self._stored: dict[str, tuple[Counter, Histogram]] = {}
+        self.publish_retries = self.counter("publish_retries", "Stored publishes sent again.")
+        self.reconnects = self.counter("bus_reconnects", "Connections to NATS made again.")
+        self.delivered = self.counter("delivered", "Messages handed to a handler.", "consumer")
+        self.handler_errors = self.counter("handler_errors", "Handlers that raised.", "consumer")
+        self.handling = self.gauge("handling", "Handlers under way.", "consumer")
+        self.settled = self.counter("settled", "Messages settled.", "service", "outcome")
+        self.loop_passes = self.counter("loop_passes", "Passes of loops.", "loop", "outcome")
+        self.loop_seconds = self.histogram("loop", "Duration of a pass.", "loop")
+        self.check = self.gauge("check", "1 where a readiness check is green.", "check")
+
+    def published_core(self, subject: str) -> None:
+        """Count a core message."""
+        name = family(subject)
+        # `labels()` costs more than the count itself, and this runs for every message.
+        series = self._core.get(name)
+        if series is None:
+            series = self._core[name] = self._published.labels("core", name)
+        series.inc()
+
+    def published_stored(self, subject: str, seconds: float) -> None:
+        """Count a stored message and the time until its ack."""
+        name = family(subject)
+        series = self._stored.get(name)
+        if series is None:
+            series = (self._published.labels("stored", name), self._publish_seconds.labels(name))
+            self._stored[name] = series
+        series[0].inc()
+        series[1].observe(seconds)
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """Make a counter `abbotik_<name>_total`."""
+        return Counter(f"abbotik_{name}_total", text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """Make a gauge `abbotik_<name>`."""
+        return Gauge(f"abbotik_{name}", text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        """Make a histogram `abbotik_<name>_seconds`."""
+        return Histogram(
+            f"abbotik_{name}_seconds", text, labels, registry=self.registry, buckets=_BUCKETS
+        )
+
+    def exposition(self) -> bytes:
+        """Write all series in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def family(subject: str) -> str:
+    """Return a subject's first token, `cmd` or `evt` for example: the only part used as label."""
+    first, dot, _ = subject.partition(".")
+    return first if dot and first.isalpha() else "other"

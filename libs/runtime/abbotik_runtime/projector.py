@@ -1,0 +1,95 @@
+"""Projections: one document per aggregate, written after the commit, only forward in `rev`.
+
+Many aggregates go out in one bulk; of one that changed twice meanwhile only the newest is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from pymongo import UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, PyMongoError
+
+log = structlog.get_logger(__name__)
+
+_DUPLICATE_KEY = 11000
+_MAX_BATCH = 256
+
+
+class ProjectionError(Exception):
+    """The projection could not be written; the commit stands, and somebody has to repair it."""
+
+
+class Projector:
+    """Writes the projections of one collection for one process.
+
+    A document has `_id`, `tenant` and `rev`; one that is not newer than what is stored is left out
+    by the filter (MongoDB then reports a duplicate key for the upsert, which is no fault).
+    """
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], collection: str) -> None:
+        self._collection = database[collection]
+        self._waiting: dict[str, tuple[dict[str, Any], asyncio.Future[None]]] = {}
+        self._flush: asyncio.Task[None] | None = None
+
+    async def write(self, document: dict[str, Any]) -> None:
+        """Return when this document, or a newer one of the same id, is stored.
+
+        Raises ProjectionError when MongoDB did not take it.
+        """
+        key = document["_id"]
+        newest, done = self._waiting.get(key) or (
+            document,
+            asyncio.get_running_loop().create_future(),
+        )
+        if document["rev"] >= newest["rev"]:
+            newest = document
+        self._waiting[key] = (newest, done)
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._write_all())
+        await asyncio.shield(done)
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.pop(key) for key in list(self._waiting)[:_MAX_BATCH]]
+                await self._write(batch)
+        finally:
+            self._flush = None
+
+    async def _write(self, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
+        error: ProjectionError | None = None
+        try:
+            await self._collection.bulk_write([_forward(doc) for doc, _ in batch], ordered=False)
+        except BulkWriteError as failure:
+            if not _only_older(failure):
+                error = ProjectionError("MongoDB refused a projection")
+        except PyMongoError as failure:
+            error = ProjectionError(type(failure).__name__)
+        if error is not None:
+            log.warning("projection.unwritten", documents=len(batch), error=str(error))
+        for _, done in batch:
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+
+def _forward(document: dict[str, Any]) -> UpdateOne:
+    key = {"_id": document["_id"], "tenant": document["tenant"]}
+    return UpdateOne(
+        {**key, "rev": {"$lt": document["rev"]}},
+        {"$set": {name: value for name, value in document.items() if name not in key}},
+        upsert=True,
+    )
+
+
+def _only_older(failure: BulkWriteError) -> bool:
+    details: dict[str, Any] = dict(failure.details or {})
+    codes = {error["code"] for error in details.get("writeErrors", ())}
+    return codes <= {_DUPLICATE_KEY} and not details.get("writeConcernErrors")

@@ -1,0 +1,169 @@
+"""The one step that makes streams, consumers and indexes; services only look if they are there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import nats.errors
+import pymongo
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+from pymongo.errors import ConnectionFailure, OperationFailure
+
+from abbotik_contracts import subjects
+from abbotik_contracts.subjects import Consumer, Stream
+from abbotik_runtime import mongo
+from abbotik_runtime.declared import (
+    Drift,
+    consumer_changes,
+    consumer_config,
+    consumer_drift,
+    stream_changes,
+    stream_config,
+    stream_drift,
+)
+from abbotik_runtime.settings import ServiceSettings
+
+__all__ = ["Drift", "missing", "provision", "provision_streams"]
+
+_WAIT_S = 30.0
+_PAUSE_S = 0.5
+_REQUEST_S = 5.0
+_INDEX_S = 600.0
+
+# What an index that exists with other keys or options is refused with.
+_INDEX_CONFLICTS = (85, 86)
+
+# Answers of servers that are starting or electing a leader.
+_NOT_YET = (OSError, TimeoutError, nats.errors.Error, ConnectionFailure)
+
+
+async def provision(
+    nats_url: str, mongo_url: str, database: str, *, wait_s: float = _WAIT_S
+) -> None:
+    """Make what is declared and missing; running it again changes nothing.
+
+    Waits up to ``wait_s`` for the servers, then raises the last error. Drift where something is
+    there with a member that may not be changed silently; nothing is changed on its owner then.
+    """
+    settings = ServiceSettings(nats_url=nats_url, mongo_url=mongo_url, mongo_database=database)
+    await _patiently(lambda: _provision_bus(settings), wait_s)
+    await _patiently(lambda: _provision_store(settings), wait_s)
+
+
+async def provision_streams(js: JetStreamContext) -> None:
+    """Make the declared streams and consumers on a server that answers."""
+    for stream in subjects.STREAMS:
+        await _make_stream(js, stream)
+    for consumer in subjects.CONSUMERS:
+        await _make_consumer(js, consumer)
+
+
+async def missing(js: JetStreamContext, service: str) -> list[str]:
+    """Say what a service needs and does not find: a sentence each, none when it may be ready.
+
+    Raises nats.errors.Error when the server does not answer.
+    """
+    by_name = {stream.name: stream for stream in subjects.STREAMS}
+    streams = [_look_at_stream(js, by_name[name]) for name in subjects.streams_of(service)]
+    consumers = [_look_at_consumer(js, each) for each in subjects.consumers_of(service)]
+    found = await asyncio.gather(*streams, *consumers)
+    return [sentence for sentences in found for sentence in sentences]
+
+
+async def _patiently(step: Callable[[], Awaitable[None]], wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return await step()
+        except _NOT_YET as error:
+            refused = isinstance(error, APIError) and error.code not in (None, 503)
+            if refused or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _provision_bus(settings: ServiceSettings) -> None:
+    client = Client()
+    await client.connect(
+        settings.nats_servers,
+        name="abbotik-provision",
+        allow_reconnect=False,
+        connect_timeout=2,
+        error_cb=_unheard,
+    )
+    try:
+        await provision_streams(client.jetstream(timeout=_REQUEST_S))
+    finally:
+        await client.close()
+
+
+async def _unheard(_error: Exception) -> None:
+    """Every error of the connection also reaches the call that waits for it."""
+
+
+async def _provision_store(settings: ServiceSettings) -> None:
+    client = mongo.connect(settings, "provision")
+    try:
+        # An index over a large collection takes longer than a call may.
+        with pymongo.timeout(_INDEX_S):
+            await mongo.ensure_indexes(mongo.database(client, settings))
+    except OperationFailure as error:
+        if error.code in _INDEX_CONFLICTS:
+            raise Drift("an index", "keys or options", str(error), "as declared") from error
+        raise
+    finally:
+        await client.close()
+
+
+async def _make_stream(js: JetStreamContext, stream: Stream) -> None:
+    wanted = stream_config(stream)
+    try:
+        found = (await js.stream_info(stream.name)).config
+    except NotFoundError:
+        await js.add_stream(wanted)
+        return
+    for drift in stream_drift(found, wanted):
+        raise drift
+    if changes := stream_changes(found, wanted):
+        await js.update_stream(found.evolve(**changes))
+
+
+async def _make_consumer(js: JetStreamContext, consumer: Consumer) -> None:
+    wanted = consumer_config(consumer)
+    try:
+        found = (await js.consumer_info(consumer.stream, consumer.name)).config
+    except NotFoundError:
+        await js.add_consumer(consumer.stream, wanted)
+        return
+    for drift in consumer_drift(found, wanted):
+        raise drift
+    if changes := consumer_changes(found, wanted):
+        await js.add_consumer(consumer.stream, found.evolve(**changes))
+
+
+async def _look_at_stream(js: JetStreamContext, stream: Stream) -> list[str]:
+    wanted = stream_config(stream)
+    try:
+        found = (await js.stream_info(stream.name)).config
+    except NotFoundError:
+        return [f"stream {stream.name} is missing: run `abbotik provision`"]
+    return [str(drift) for drift in stream_drift(found, wanted)] or [
+        f"stream {stream.name}: {member} is outdated: run `abbotik provision`"
+        for member in stream_changes(found, wanted)
+    ]
+
+
+async def _look_at_consumer(js: JetStreamContext, consumer: Consumer) -> list[str]:
+    wanted = consumer_config(consumer)
+    try:
+        found = (await js.consumer_info(consumer.stream, consumer.name)).config
+    except NotFoundError:
+        return [f"consumer {consumer.name} is missing: run `abbotik provision`"]
+    return [str(drift) for drift in consumer_drift(found, wanted)] or [
+        f"consumer {consumer.name}: {member} is outdated: run `abbotik provision`"
+        for member in consumer_changes(found, wanted)
+    ]

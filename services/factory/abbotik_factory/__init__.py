@@ -1,0 +1,1 @@
+"""The factory: runs, stages, issues, gates and review; cells and organs."""

@@ -1,0 +1,1 @@
+"""The verifier: commands in a sandbox, with signed reports."""
