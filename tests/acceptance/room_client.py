@@ -24,7 +24,7 @@ class RoomClient:
     urls: list[str]
     headers: dict[str, str]
     http: httpx.AsyncClient
-    _turn: Any = field(default_factory=itertools.count)
+    _turn: itertools.count[int] = field(default_factory=itertools.count)
 
     async def rent(self, **body: Any) -> str:
         """Rent a room and return its id."""
@@ -51,12 +51,10 @@ class RoomClient:
     async def _once(
         self, method: str, path: str, body: Record | None, key: str
     ) -> httpx.Response | None:
+        headers = {**self.headers, "Idempotency-Key": key} if key else self.headers
         try:
             return await self.http.request(
-                method,
-                self._next_url() + path,
-                json=body,
-                headers={**self.headers, "Idempotency-Key": key},
+                method, self._next_url() + path, json=body, headers=headers
             )
         except httpx.TransportError:
             return None
@@ -89,11 +87,22 @@ class RoomClient:
         events: list[Record] = []
         while True:
             after = events[-1]["seq"] if events else 0
-            url = f"{self._next_url()}/llm/room/{room}/events?format=json&after={after}"
-            page = (await self.http.get(url, headers=self.headers)).raise_for_status().json()
+            page = await self._read(f"/llm/room/{room}/events?format=json&after={after}")
             events += page["data"]
             if not page["has_more"]:
                 return events
+
+    async def _read(self, path: str) -> Record:
+        """GET until a gateway answers."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                answer = await self._once("GET", path, None, "")
+                if answer is not None and answer.is_success:
+                    body: Record = answer.json()
+                    return body
+                if answer is not None and not _is_open(answer):
+                    raise AssertionError(f"GET {path}: {answer.status_code} {answer.text}")
+                await asyncio.sleep(_AGAIN_S)
 
     def _next_url(self) -> str:
         return self.urls[next(self._turn) % len(self.urls)]

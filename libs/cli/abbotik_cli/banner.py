@@ -6,23 +6,21 @@ from pathlib import Path
 
 from abbotik_cli.tokens import Tokens
 
-JSON = "-H 'Content-Type: application/json'"
-READ_ID = """python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["id"])'"""
-
 
 def rent_line(url: str, token: str) -> str:
-    """Return the shell line that rents a room into $ROOM."""
+    """Return the shell line that rents a room into $ROOM; README.md has the same."""
     return (
-        f"ROOM=$(curl -s {url}/llm/room -H 'Authorization: Bearer {token}' {JSON} "
-        f"""-d '{{"purpose": "hello"}}' | {READ_ID}); echo $ROOM"""
+        f'ROOM=$(curl -s -X POST {url}/llm/room -H "Authorization: Bearer {token}" '
+        r"""| sed -E 's/.*"id":"([0-9a-f-]{36})".*/\1/')"""
     )
 
 
 def message_line(url: str, token: str) -> str:
-    """Return the shell line that posts a message to $ROOM and streams its turn."""
+    """Return the shell line that posts to $ROOM and streams the turn; README.md has the same."""
     return (
-        f"curl -N {url}/llm/room/$ROOM/messages -H 'Authorization: Bearer {token}' {JSON} "
-        """-H 'Accept: text/event-stream' -d '{"content": "Hello, room"}'"""
+        f'curl -sN {url}/llm/room/$ROOM/messages -H "Authorization: Bearer {token}" '
+        "-H 'Accept: text/event-stream' -H 'Content-Type: application/json' "
+        """-d '{"content":"!stream 80 Hello from a room that never loses a word"}'"""
     )
 
 

@@ -32,8 +32,11 @@ def look_at_mongo(url: str) -> None:
     try:
         with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=LOOK_MS) as client:
             hello = client.admin.command("hello")
-    except InvalidURI as error:
-        raise Fault(f"ABBOTIK_MONGO_URL is not a valid URL ({error}).") from error
+    except (InvalidURI, ValueError) as error:
+        # Without the driver's text: it may quote a part of the password.
+        raise Fault(
+            "ABBOTIK_MONGO_URL is not a valid URL: percent-encode its user name and password."
+        ) from error
     except PyMongoError as error:
         raise Fault(
             "No MongoDB primary answers at ABBOTIK_MONGO_URL "

@@ -19,7 +19,8 @@ HEADER_CAUSE = "Abbotik-Cause"
 
 def _checked(*tokens: str) -> str:
     for token in tokens:
-        if not TOKEN.match(token):
+        # `match` would let a line feed through: `$` also stands before one.
+        if not TOKEN.fullmatch(token):
             raise ValueError(f"{token!r} cannot be part of a subject: letters, digits, '-', '_'")
     return ".".join(tokens)
 

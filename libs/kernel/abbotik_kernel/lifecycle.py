@@ -49,7 +49,7 @@ class Lifecycle(Generic[S, E]):
         """Return the state that follows; raise IllegalTransitionError where the table has none."""
         following = self.table[state].get(event)
         if following is None:
-            raise IllegalTransitionError(self.name, state, event, self.allowed(state))
+            raise IllegalTransitionError(self.name, state.value, event.value, self.allowed(state))
         return following
 
     def accepts(self, state: S, event: E) -> bool:

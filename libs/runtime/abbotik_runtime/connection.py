@@ -14,7 +14,6 @@ from typing import Any
 import nats.errors
 from faststream import AckPolicy
 from faststream.nats import NatsBroker
-from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
@@ -35,6 +34,9 @@ GONE = (
     nats.errors.ConnectionReconnectingError,
     nats.errors.OutboundBufferLimitError,
 )
+
+# What ends one try to connect; errors of subscribers come to the same callback.
+_REFUSED = (OSError, TimeoutError, nats.errors.Error)
 
 _log = logs.get("bus")
 
@@ -91,6 +93,9 @@ class Connection:
                 self._say("bus_refused", error)
                 await asyncio.sleep(_FIRST_CONNECT_PAUSE_S)
             else:
+                # FastStream's own callback raises some errors (a refused login, too many
+                # connections) out of nats-py's reconnect task, which then never runs again.
+                client._error_cb = self.on_error  # noqa: SLF001 - there is no public way
                 self._js = client.jetstream(timeout=REQUEST_S)
                 self._confirmations = confirmations
                 self._client = client
@@ -188,14 +193,14 @@ class Connection:
 
     async def on_error(self, error: Exception) -> None:
         """Log an error of the connection; nats-py also calls it for each failed try."""
-        reason = str(error).removeprefix("nats: ").strip("'").lower()
-        if self._client is not None and reason in UNRECOVERABLE_CONNECT_ERRORS:
-            # FastStream raises these out of nats-py's reconnect task, which then never runs again.
-            self._die(reason)
-        elif self.connected:
+        if self.connected:
             _log.warning("bus_error", error=f"{type(error).__name__}: {error}")
-        else:
-            self._say("bus_unreachable", error)
+            return
+        self._say("bus_unreachable", error)
+        # nats-py opens the next socket without closing the one that was refused.
+        opened = self._client and self._client._transport  # noqa: SLF001 - no public way
+        if opened and isinstance(error, _REFUSED):
+            opened.close()  # type: ignore[no-untyped-call] # nats-py has no types here
 
     def _die(self, reason: str) -> None:
         if self._closing or self.failed is not None:

@@ -50,6 +50,8 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("session", 1)], name="held", partialFilterExpression={"session": {"$type": "string"}}
         ),
     ],
+    # Remembered for 24 h (api.md §1); the key itself is the `_id`.
+    "idempotency": [IndexModel([("at", 1)], name="forget", expireAfterSeconds=24 * 3600)],
     "workers": [IndexModel([("expires_at", 1)], name="expiry")],
 }
 

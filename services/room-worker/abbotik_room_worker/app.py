@@ -33,7 +33,7 @@ from abbotik_runtime.loops import Loop
 from abbotik_runtime.pull import PullLoop
 
 _SWEEP_S = 1.0
-_TURN_PATIENCE_S = 10.0
+_TURN_PATIENCE_S = 3.0
 
 
 class RoomWorker:

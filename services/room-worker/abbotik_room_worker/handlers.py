@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 from pydantic import ValidationError
+from structlog.contextvars import bound_contextvars
 
 from abbotik_contracts.room_bodies import content_text
 from abbotik_contracts.room_commands import PostMessage, RoomCommand, WakeRoom, decode
@@ -73,8 +74,14 @@ class RoomCommands:
             return Reject("UNDECODABLE", str(error))
         if subject.split(".")[2:4] != [command.tenant, command.room]:
             return Reject("UNDECODABLE", "the subject names another room than the command")
+        with bound_contextvars(
+            request_id=command.request_id, tenant=command.tenant, room=command.room
+        ):
+            return await self._outcome(command, headers.get(HEADER_REPLY))
+
+    async def _outcome(self, command: RoomCommand, reply_to: str | None) -> Outcome:
         try:
-            await self._decide(command, headers.get(HEADER_REPLY))
+            await self._decide(command, reply_to)
         except UnavailableError as error:
             log.warning("command.waits", command=command.id, error=str(error))
             return Retry(_AGAIN_S)

@@ -59,9 +59,10 @@ def rent(command: RentRoom, now: int, around: Circumstances) -> Decision:
     body = command.body
     given = body.model_dump(exclude={"actors", "agents", "tenant_id"}, exclude_unset=True)
     roster = body.actors or body.agents
-    config = RoomConfig.model_validate(
-        {**given, **({} if roster is None else {"actors": roster})}
-    ).staffed(around.provider, around.model)
+    try:
+        config = _staffed({**given, **({} if roster is None else {"actors": roster})}, around)
+    except ValidationError as error:
+        return _invalid([dict(fault) for fault in faults(error)], lasting=True)
     room = Room(
         tenant=command.tenant,
         id=command.room,
@@ -89,7 +90,7 @@ def patch(room: Room, command: PatchRoom, now: int, around: Circumstances) -> De
         return Refusal("PRECONDITION_FAILED", f"the room is at version {room.policy_version}")
     merged = merge_patch(room.config_record, command.body.patch)
     try:
-        config = RoomConfig.model_validate(merged).staffed(around.provider, around.model)
+        config = _staffed(merged, around)
     except ValidationError as error:
         return _invalid([dict(fault) for fault in faults(error)])
     lacking = unsupported(dict(config))
@@ -189,6 +190,12 @@ def release(room: Room, command: ReleaseRoom, now: int) -> Decision:
     return draft
 
 
+def _staffed(values: object, around: Circumstances) -> RoomConfig:
+    staffed = RoomConfig.model_validate(values).staffed(around.provider, around.model)
+    # Places give names too, so only now is it sure that all actors are told apart.
+    return RoomConfig.model_validate(dict(staffed))
+
+
 def _refused(room: Room, verb: RoomVerb) -> Refusal | None:
     if room.status in _ENDING:
         return Refusal("ROOM_RELEASED", f"the room is {room.status.value}", lasting=True)
@@ -272,8 +279,8 @@ def _answer(draft: Draft, command_id: str, kind: str) -> None:
     draft.answer = {"kind": kind}
 
 
-def _invalid(errors: list[JsonValue]) -> Refusal:
-    return Refusal("VALIDATION_FAILED", "the patched room would be wrong", extra={"errors": errors})
+def _invalid(errors: list[JsonValue], *, lasting: bool = False) -> Refusal:
+    return Refusal("VALIDATION_FAILED", "the room would be wrong", lasting, {"errors": errors})
 
 
 def _unsupported(pointers: list[str]) -> Refusal:

@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, commands out, the log back. It decides nothing and writes no aggregate."""

@@ -1,0 +1,1 @@
+"""The gateway's ports, spoken over NATS, MongoDB and HTTP."""

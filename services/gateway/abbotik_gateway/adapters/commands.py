@@ -1,0 +1,153 @@
+"""Commands over NATS: published to the stream, their outcomes received on one inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+import orjson
+import structlog
+from nats.aio.msg import Msg
+from nats.js.errors import APIError
+
+from abbotik_contracts.room_commands import RoomCommand, encode, verb
+from abbotik_contracts.subjects import (
+    HEADER_BLOB,
+    HEADER_REPLY,
+    HEADER_REQUEST_ID,
+    HEADER_TENANT,
+    HEADER_TRACE,
+    room_command,
+)
+from abbotik_gateway.domain.outcome import Outcome, UnreadableOutcomeError, read_outcome
+from abbotik_gateway.ports import Contents, UnavailableError, UnconfirmedError
+from abbotik_runtime.bus import Bus, BusUnavailable
+
+log = structlog.get_logger(__name__)
+
+# The largest command that travels as it is; the bus takes 1 MiB with headers, and a larger
+# publish would reset the connection under everybody.
+MAX_INLINE_BYTES = 64 * 1024
+
+# No outcome is empty. A result and not an exception: nobody may be awaiting it any more.
+_TOO_LATE = b""
+
+# None: the connection was lost, and maybe the outcome with it.
+Answer = asyncio.Future[bytes | None]
+
+
+class BusCommands:
+    """Sends commands. One wildcard inbox serves the whole process: a token tells waiters apart."""
+
+    def __init__(self, bus: Bus, contents: Contents) -> None:
+        self._bus = bus
+        self._contents = contents
+        self._inbox = ""
+        self._tokens = count()
+        self._waiting: dict[str, Answer] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether outcomes can arrive."""
+        return bool(self._inbox)
+
+    async def start(self) -> None:
+        """Subscribe the inbox; the bus must be connected. nats-py keeps it over reconnects."""
+        inbox = self._bus.client.new_inbox()
+        await self._bus.client.subscribe(f"{inbox}.*", cb=self._on_outcome)
+        await self._bus.client.flush()
+        self._bus.on_reconnect(self._ask_again)
+        self._inbox = inbox
+
+    async def send(
+        self, command: RoomCommand, trace: str | None = None, deadline_s: float = 4.8
+    ) -> Outcome:
+        """Return what the worker decided; UnavailableError or UnconfirmedError if nobody knows.
+
+        After a reconnect the command is published again under its own id, because its outcome may
+        have been lost with the connection: the worker then gives the stored one.
+        """
+        if not self.ready:
+            raise UnavailableError("NATS has not been reached yet")
+        until = asyncio.get_running_loop().time() + deadline_s
+        data, headers = await self._message(command, trace)
+        subject = room_command(command.tenant, command.room, verb(command))
+        answer: bytes | None = None
+        while answer is None:
+            answer = await self._ask(subject, data, headers, command.id, until)
+        try:
+            return read_outcome(orjson.loads(answer))
+        except (orjson.JSONDecodeError, UnreadableOutcomeError) as error:
+            log.error("outcome.unreadable", subject=subject, data=answer[:200])  # noqa: TRY400  the cause is the data
+            raise UnconfirmedError("the outcome cannot be read") from error
+
+    async def _ask(
+        self, subject: str, data: bytes, headers: dict[str, str], command_id: str, until: float
+    ) -> bytes | None:
+        """Publish once and wait; None where the connection was lost meanwhile."""
+        token = str(next(self._tokens))
+        loop = asyncio.get_running_loop()
+        answer: Answer = loop.create_future()
+        self._waiting[token] = answer
+        alarm = loop.call_at(until, _expire, answer)
+        reply = f"{self._inbox}.{token}"
+        try:
+            await self._publish(
+                subject,
+                data,
+                {**headers, HEADER_REPLY: reply},
+                # One id per publish: a repeated request is for the worker to recognise, by the
+                # command's id, and to answer; the stream would only swallow it.
+                f"{command_id}:{reply}",
+                until - loop.time(),
+            )
+            outcome = await answer
+        finally:
+            alarm.cancel()
+            del self._waiting[token]
+        if outcome == _TOO_LATE:
+            raise UnconfirmedError("no outcome in time")
+        return outcome
+
+    async def _publish(
+        self, subject: str, data: bytes, headers: dict[str, str], message_id: str, left_s: float
+    ) -> None:
+        epoch, connected = self._bus.epoch, self._bus.connected
+        try:
+            await self._bus.publish_stored(
+                subject, data, message_id=message_id, headers=headers, deadline_s=left_s
+            )
+        except BusUnavailable as error:
+            if not connected and not self._bus.connected and epoch == self._bus.epoch:
+                raise UnavailableError("NATS is away") from error
+            raise UnconfirmedError("the publish was not confirmed") from error
+        except APIError as error:
+            log.error("command.refused", subject=subject, cause=str(error))  # noqa: TRY400  the server's answer says it all
+            raise UnavailableError("the stream refused the command") from error
+
+    async def _message(
+        self, command: RoomCommand, trace: str | None
+    ) -> tuple[bytes, dict[str, str]]:
+        data = encode(command)
+        headers = {HEADER_TENANT: command.tenant, HEADER_REQUEST_ID: command.request_id}
+        if trace is not None:
+            headers[HEADER_TRACE] = trace
+        if len(data) > MAX_INLINE_BYTES:
+            headers[HEADER_BLOB] = await self._contents.put(command.tenant, data)
+            data = b""
+        return data, headers
+
+    async def _on_outcome(self, message: Msg) -> None:
+        answer = self._waiting.get(message.subject.rpartition(".")[2])
+        if answer is not None and not answer.done():
+            answer.set_result(message.data)
+
+    async def _ask_again(self) -> None:
+        for answer in list(self._waiting.values()):
+            if not answer.done():
+                answer.set_result(None)
+
+
+def _expire(answer: Answer) -> None:
+    if not answer.done():
+        answer.set_result(_TOO_LATE)

@@ -1,0 +1,55 @@
+"""The room log, read from MongoDB: `runtime.log_reader` with the gateway's errors."""
+
+from __future__ import annotations
+
+from abbotik_contracts.room_log import LogEntry, Record, StoredTurn
+from abbotik_gateway.adapters.away import mongo_away
+from abbotik_runtime.log_reader import RoomLogReader, RoomLogScope
+
+
+class MongoRoomLog:
+    """The log of all rooms; majority reads from the primary."""
+
+    def __init__(self, reader: RoomLogReader) -> None:
+        self._reader = reader
+
+    def of(self, tenant: str, room: str) -> MongoRoomScope:
+        """Return the log of one room of one tenant."""
+        return MongoRoomScope(self._reader.of(tenant, room))
+
+
+class MongoRoomScope:
+    """One room's log. Every method raises UnavailableError where MongoDB does not answer."""
+
+    def __init__(self, scope: RoomLogScope) -> None:
+        self._scope = scope
+
+    async def last(self) -> LogEntry | None:
+        """Return the newest entry."""
+        with mongo_away():
+            return await self._scope.last()
+
+    async def room(self) -> tuple[LogEntry, Record] | None:
+        """Return the newest entry and the configuration that holds with it."""
+        with mongo_away():
+            return await self._scope.room()
+
+    async def by_key(self, key: str) -> LogEntry | None:
+        """Return the entry that settled a command, began a turn or holds an output of that id."""
+        with mongo_away():
+            return await self._scope.by_key(key)
+
+    async def events_after(self, seq: int, limit: int = 500) -> list[LogEntry]:
+        """Return entries with events above ``seq``, oldest first."""
+        with mongo_away():
+            return await self._scope.events_after(seq, limit)
+
+    async def messages_after(self, seq: int, limit: int = 500) -> list[LogEntry]:
+        """Return entries with messages above ``seq``, oldest first."""
+        with mongo_away():
+            return await self._scope.messages_after(seq, limit)
+
+    async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
+        """Return the turns of the messages ``first`` to ``last``, each as it is now."""
+        with mongo_away():
+            return await self._scope.turns_of(first, last)

@@ -1,0 +1,1 @@
+"""The API's own description: `/openapi.json`, made from the operations and the contracts."""

@@ -1,0 +1,113 @@
+"""What a room's followers are given at one moment, encoded once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from abbotik_gateway.domain.feed import RELEASED, Delta, Event
+from abbotik_gateway.domain.sse import DELTA, Variant, delta_frame, frames
+
+
+class Batch:
+    """Events of one room in order without a gap; at least one."""
+
+    __slots__ = ("_chunks", "events", "first", "last", "room")
+
+    def __init__(self, room: str, events: Sequence[Event]) -> None:
+        self.room = room
+        self.events = events
+        self.first = events[0].seq
+        self.last = events[-1].seq
+        self._chunks: dict[Variant, bytes] = {}
+
+    @property
+    def released(self) -> bool:
+        """Whether nothing can follow."""
+        return self.events[-1].event_type == RELEASED
+
+    def chunk(self, variant: Variant) -> bytes:
+        """Return the frames of all events."""
+        chunk = self._chunks.get(variant)
+        if chunk is None:
+            chunk = self._chunks[variant] = frames(variant, self.room, self.events)
+        return chunk
+
+    def behind(self, position: int) -> Batch | None:
+        """Return what is behind the position; None where nothing is."""
+        if self.first > position:
+            return self
+        newer = [event for event in self.events if event.seq > position]
+        return Batch(self.room, newer) if newer else None
+
+
+class Piece:
+    """A delta."""
+
+    __slots__ = ("_chunks", "delta")
+
+    def __init__(self, delta: Delta) -> None:
+        self.delta = delta
+        self._chunks: dict[Variant, bytes] = {}
+
+    def chunk(self, variant: Variant) -> bytes:
+        """Return its frame; nothing where deltas are not shown."""
+        chunk = self._chunks.get(variant)
+        if chunk is None:
+            shown = variant.shows(DELTA)
+            chunk = self._chunks[variant] = delta_frame(variant, self.delta) if shown else b""
+        return chunk
+
+
+class Burst:
+    """Batches and pieces in the order in which they came.
+
+    ``first`` is the first event's seq and ``last`` the last one's, both 0 where it has none.
+    """
+
+    __slots__ = ("_chunks", "first", "last", "parts", "released")
+
+    def __init__(self, parts: Sequence[Batch | Piece]) -> None:
+        batches = [part for part in parts if isinstance(part, Batch)]
+        self.parts = parts
+        self.first = batches[0].first if batches else 0
+        self.last = batches[-1].last if batches else 0
+        self.released = bool(batches) and batches[-1].released
+        self._chunks: dict[Variant, bytes] = {}
+
+    def chunk(self, variant: Variant) -> bytes:
+        """Return all frames."""
+        chunk = self._chunks.get(variant)
+        if chunk is None:
+            chunk = b"".join([part.chunk(variant) for part in self.parts])
+            self._chunks[variant] = chunk
+        return chunk
+
+
+class Gathering:
+    """What came since the last burst of a room."""
+
+    def __init__(self, room: str) -> None:
+        self._room = room
+        self._parts: list[list[Event] | Delta] = []
+        self.size = 0
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Add events; those that came one after the other become one batch."""
+        self.size += len(events)
+        last = self._parts[-1] if self._parts else None
+        if isinstance(last, list):
+            last.extend(events)
+        else:
+            self._parts.append(list(events))
+
+    def add_delta(self, delta: Delta) -> None:
+        """Add a delta."""
+        self.size += 1
+        self._parts.append(delta)
+
+    def take(self) -> Burst:
+        """Return everything as one burst, and begin anew."""
+        parts, self._parts, self.size = self._parts, [], 0
+        return Burst(
+            [Batch(self._room, part) if isinstance(part, list) else Piece(part) for part in parts]
+        )

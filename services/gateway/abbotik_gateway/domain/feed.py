@@ -1,0 +1,164 @@
+"""Merging what the bus says about a room with what its log says.
+
+The bus is quick and may lose, double or reorder; the log is the truth. A `Tail` turns any mixture
+of both into the log's events, each once and in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import orjson
+
+from abbotik_contracts.room_log import Record
+
+# Events kept that came before their time. What does not fit is read from the log.
+MAX_AHEAD = 256
+
+RELEASED = "room:released"
+TURN_START = "actor:turn_start"
+TURN_END = "actor:turn_end"
+
+
+class UnreadableSignalError(ValueError):
+    """A message of the bus that is not what its subject promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One durable event; ``data`` is its JSON on one line, as the wire has it."""
+
+    seq: int
+    event_type: str
+    epoch: int
+    turn_id: str | None
+    payload: Record
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of text as it is produced; ``data`` is its JSON on one line, without a type."""
+
+    turn_id: str
+    epoch: int
+    data: bytes
+
+
+def event_of(record: Record, data: bytes) -> Event:
+    """Return the event of a wire record; UnreadableSignalError where a member is missing."""
+    seq, event_type, payload = record.get("seq"), record.get("event_type"), record.get("payload")
+    epoch, turn_id = record.get("epoch"), record.get("turn_id")
+    if not (
+        isinstance(seq, int)
+        and isinstance(event_type, str)
+        and isinstance(payload, dict)
+        and isinstance(epoch, int)
+        and (turn_id is None or isinstance(turn_id, str))
+    ):
+        raise UnreadableSignalError("not an event")
+    return Event(seq, event_type, epoch, turn_id, payload, data)
+
+
+def _record(line: bytes) -> Record:
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableSignalError("not JSON") from error
+    if not isinstance(record, dict):
+        raise UnreadableSignalError("not an object")
+    return cast("Record", record)
+
+
+def _one_line(data: bytes, record: Record) -> bytes:
+    # JSON may have line breaks between its tokens, where they would end an SSE field.
+    return orjson.dumps(record) if b"\r" in data or b"\n" in data else data
+
+
+def read_events(room: str, body: bytes) -> list[Event]:
+    """Read a message of the room's events: one event a line, passed on as the bytes it came in."""
+    events: list[Event] = []
+    for line in body.split(b"\n"):
+        if not line:
+            continue
+        record = _record(line)
+        if record.get("room_id") != room:
+            raise UnreadableSignalError("an event of another room")
+        events.append(event_of(record, _one_line(line, record)))
+    return events
+
+
+def read_delta(body: bytes) -> Delta:
+    """Read a message of the room's deltas."""
+    record = _record(body)
+    turn_id, epoch = record.get("turn_id"), record.get("epoch")
+    if not isinstance(turn_id, str) or not isinstance(epoch, int):
+        raise UnreadableSignalError("not a delta")
+    return Delta(turn_id, epoch, _one_line(body, record))
+
+
+class Tail:
+    """Where one room's stream stands in this process.
+
+    ``seq`` is the last event passed on, ``epoch`` the highest seen; ``released`` says that no
+    event can follow.
+    """
+
+    def __init__(self, seq: int, epoch: int = 0, turn_id: str | None = None) -> None:
+        self.seq = seq
+        self.released = False
+        self._highest = seq
+        self._ahead: dict[int, Event] = {}
+        self.epoch = epoch
+        self._running: set[str] = set() if turn_id is None else {turn_id}
+
+    @property
+    def hole(self) -> bool:
+        """Whether an event is known to exist that must be read from the log first."""
+        return self._highest > self.seq
+
+    @property
+    def turn_id(self) -> str | None:
+        """The turn that runs, if one does."""
+        return next(iter(self._running), None)
+
+    def offer(self, events: Iterable[Event]) -> list[Event]:
+        """Take events from the bus or the log; return those that are due now, in order.
+
+        Doubles are dropped; what came too early waits, or is forgotten and read from the log.
+        """
+        due: list[Event] = []
+        for event in events:
+            if event.seq == self.seq + 1:
+                self._pass(event, due)
+                while self._ahead and (waiting := self._ahead.pop(self.seq + 1, None)):
+                    self._pass(waiting, due)
+            elif event.seq > self.seq:
+                self._keep(event)
+        return due
+
+    def takes(self, delta: Delta) -> bool:
+        """Say whether a delta belongs to a turn that runs, in an epoch that nothing replaced."""
+        if delta.epoch < self.epoch or delta.turn_id not in self._running:
+            return False
+        self.epoch = delta.epoch
+        return True
+
+    def _pass(self, event: Event, due: list[Event]) -> None:
+        due.append(event)
+        self.seq = event.seq
+        self._highest = max(self._highest, event.seq)
+        self.epoch = max(self.epoch, event.epoch)
+        if event.turn_id is not None and event.event_type == TURN_START:
+            self._running.add(event.turn_id)
+        elif event.turn_id is not None and event.event_type == TURN_END:
+            self._running.discard(event.turn_id)
+        elif event.event_type == RELEASED:
+            self.released = True
+
+    def _keep(self, event: Event) -> None:
+        self._highest = max(self._highest, event.seq)
+        if len(self._ahead) < MAX_AHEAD:
+            self._ahead[event.seq] = event

@@ -1,0 +1,124 @@
+"""Sending commands, each once: ids are minted here and, under a key, stored before the publish."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypedDict
+
+import structlog
+from pydantic import JsonValue
+
+from abbotik_contracts.room_commands import RoomCommand
+from abbotik_gateway.domain.caller import Caller
+from abbotik_gateway.domain.keyed import Keyed, Step, in_progress, next_step
+from abbotik_gateway.domain.outcome import Outcome
+from abbotik_gateway.handlers.seen import SeenRevs
+from abbotik_gateway.ports import Commands, KeyStore, UnavailableError, UnconfirmedError
+from abbotik_runtime.canonical import canonical
+from abbotik_runtime.ids import uuid7
+
+log = structlog.get_logger(__name__)
+
+
+class Ids(TypedDict):
+    """What every command says beside its body."""
+
+    id: str
+    tenant: str
+    room: str
+    caller: str
+    request_id: str
+
+
+Build = Callable[[Ids], RoomCommand]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request for a command.
+
+    ``room`` is None where the room is to be made. ``members`` are the body, which with the room
+    and the verb tells requests of the same ``key`` apart. ``trace`` is the caller's `traceparent`.
+    """
+
+    caller: Caller
+    request_id: str
+    members: dict[str, JsonValue]
+    room: str | None = None
+    key: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The outcome of an accepted command; ``replayed`` says that a stored answer gave it."""
+
+    outcome: Outcome
+    replayed: bool = False
+
+
+class Commanding:
+    """Runs orders. Raises Problem for a refused one, UnavailableError and UnconfirmedError."""
+
+    def __init__(self, commands: Commands, keys: KeyStore, seen: SeenRevs) -> None:
+        self._commands = commands
+        self._keys = keys
+        self._seen = seen
+
+    async def run(self, verb: str, order: Order, build: Build) -> Settled:
+        """Return the outcome of the command that ``build`` makes from its ids."""
+        room = order.room or uuid7()
+        if order.key is None:
+            outcome = await self._send(order, build, uuid7(), room)
+            return Settled(outcome.settled())
+        wanted = Keyed(
+            tenant=order.caller.tenant,
+            # One name for both families of paths.
+            route=verb if order.room is None else f"{order.room}/{verb}",
+            key=order.key,
+            digest=sha256(canonical(order.members)).hexdigest(),
+            command=uuid7(),
+            room=room,
+        )
+        settled = await self._run_keyed(order, build, wanted)
+        return Settled(settled.outcome.settled(), settled.replayed)
+
+    async def _run_keyed(self, order: Order, build: Build, wanted: Keyed) -> Settled:
+        stored = await self._keys.begin(wanted)
+        step = next_step(wanted, stored)
+        if step is Step.REPLAY and stored.outcome is not None:
+            return Settled(stored.outcome, replayed=True)
+        if step is Step.TAKE_OVER and not await self._keys.take_over(stored):
+            raise in_progress()
+        try:
+            outcome = await self._send(order, build, stored.command, stored.room)
+        except (UnavailableError, UnconfirmedError):
+            await _if_possible(self._keys.reopen(stored))
+            raise
+        # Before the answer: a second request that comes after it must find the outcome.
+        await _if_possible(self._keys.finish(stored, outcome))
+        return Settled(outcome)
+
+    async def _send(self, order: Order, build: Build, command_id: str, room: str) -> Outcome:
+        command = build(
+            {
+                "id": command_id,
+                "tenant": order.caller.tenant,
+                "room": room,
+                "caller": order.caller.user_id,
+                "request_id": order.request_id,
+            }
+        )
+        outcome = await self._commands.send(command, order.trace)
+        self._seen.note(order.caller.tenant, room, outcome.rev)
+        return outcome
+
+
+async def _if_possible(written: Awaitable[None]) -> None:
+    """Await what only makes the next request with the key quicker: the worker knows the command."""
+    try:
+        await written
+    except UnavailableError as error:
+        log.warning("idempotency.unwritten", cause=repr(error))

@@ -1,0 +1,1 @@
+"""Following rooms: feeds, followers, and the streams that they make."""

@@ -1,0 +1,23 @@
+"""Waiting for a condition with a deadline, where there is no event to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+POLL_S = 0.01
+
+
+async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """Return the first true value of a function or coroutine function; AssertionError when there is none in time."""
+    until = time.monotonic() + within_s
+    while True:
+        found = condition()
+        value = await found if inspect.isawaitable(found) else found
+        if value:
+            return value
+        assert time.monotonic() < until, f"not within {within_s} s: {inspect.getsource(condition)}"
+        await asyncio.sleep(POLL_S)

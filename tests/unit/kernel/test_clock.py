@@ -1,0 +1,49 @@
+"""Time as a port, and its wire form."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abbotik_kernel.clock import SystemClock, rfc3339
+
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1, "1970-01-01T00:00:00.001Z"),
+        (999, "1970-01-01T00:00:00.999Z"),
+        (1_000, "1970-01-01T00:00:01.000Z"),
+        (1_769_851_800_123, "2026-01-31T09:30:00.123Z"),
+        (_LAST_MS, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_time_is_written_with_milliseconds_in_utc(at_ms: int, text: str) -> None:
+    """Always three digits after the second, always Z."""
+    assert rfc3339(at_ms) == text
+
+
+@given(st.integers(0, _LAST_MS))
+def test_written_time_reads_back(at_ms: int) -> None:
+    """No millisecond is lost on the way to the wire and back."""
+    read = datetime.fromisoformat(rfc3339(at_ms))
+    assert (read - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1) == at_ms
+
+
+def test_system_clock_is_the_machines() -> None:
+    """The clock lies between two looks at the machine's own."""
+    before = datetime.now(UTC)
+    now = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC)
+    assert before - timedelta(milliseconds=1) <= now <= datetime.now(UTC)
+
+
+def test_shifted_clock_is_wrong_by_just_that() -> None:
+    """A fault test's clock is off by what it was told."""
+    right, wrong = SystemClock().now_ms(), SystemClock(60_000).now_ms()
+    assert 60_000 <= wrong - right < 61_000
