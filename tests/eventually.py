@@ -12,7 +12,7 @@ POLL_S = 0.01
 
 
 async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
-    """Return the first true value of a function or coroutine function; AssertionError when there is none in time."""
+    """Return a function's or coroutine function's first true value; AssertionError if too late."""
     until = time.monotonic() + within_s
     while True:
         found = condition()

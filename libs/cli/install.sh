@@ -36,13 +36,15 @@ echo "abbotik: installing $lock into .venv (only when it changed)"
     fail "Cannot make .venv: see above, delete .venv and try again."
 
 pip() {
-    # Without compiling: Python does that itself for the tenth that is imported.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
         --no-warn-script-location "$@" ||
         fail "The installation failed: see above, and try again when the network and the disk are well."
 }
 pip --require-hashes --only-binary :all: --requirement "$lock"
 pip --no-build-isolation --no-deps --editable .
+# On all cores, which pip does not do, and now: where PYTHONDONTWRITEBYTECODE is set every start
+# would compile everything anew. Some packages carry templates that are no Python: not a failure.
+.venv/bin/python -m compileall -qq -j 0 .venv/lib libs services || true
 
 for installed in "$@"; do
     stamp "$installed" >".venv/$installed.stamp"

@@ -72,9 +72,8 @@ class MakeUp:
         return line.split()[-1]
 
     def pid(self, name: str) -> int:
-        """Return the process that run.json names; 0 while there is none."""
-        found = json.loads((self.home / "run.json").read_text())["processes"]
-        return int(found[name]["pid"]) if name in found else 0
+        """Return the process that run.json names; KeyError while there is none."""
+        return int(json.loads((self.home / "run.json").read_text())["processes"][name]["pid"])
 
     def left(self) -> list[str]:
         """Return the command lines of all living processes of this start, make included."""
@@ -202,4 +201,7 @@ def _lend(venv: Path, folder: Path) -> None:
         f'#!/bin/sh\nexec {shlex.quote(str(own / "bin/python"))} -m abbotik_cli "$@"\n'
     )
     shutil.copymode(python, command)
+    # As install.sh does, so that starts take as long as a newcomer's.
+    compiled = [own / "bin" / "python", "-m", "compileall", "-qq", "libs", "services"]
+    subprocess.run(compiled, cwd=folder, check=True)
     (own / f"{LOCK}.stamp").write_text(_stamp(folder))

@@ -31,7 +31,9 @@ finish() {
     trap '' INT TERM HUP
     if [ "$code" -ne 0 ]; then
         docker compose ps --all || true
-        docker compose logs --no-color --tail 40 || true
+        # Without mongod, which says a line about each connection.
+        docker compose logs --no-color --tail 40 nats mongo-users provision gateway room-worker \
+            factory verifier || true
     fi
     docker compose --profile test down --volumes --remove-orphans --timeout 10 >"$work/down.log" 2>&1 ||
         { cat "$work/down.log"; code=1; }

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import uuid
 
 import httpx
 import nats
@@ -21,6 +22,9 @@ HEALTH = (
     "http://verifier:9105",
 )
 WORDS = "inside and out"
+KEY = uuid.uuid4().hex
+# Times five characters: more than a command carries itself.
+LARGE = 20_000
 UNAUTHORIZED = 13
 
 
@@ -33,23 +37,50 @@ def ready() -> None:
 
 def turn() -> None:
     """Expect a new room's turn to answer with what was asked for."""
+    with gateway() as client:
+        said = outputs(client, rent(client), f"!stream 5 {WORDS}")
+        expect(said == [WORDS], f"the turn said {said}")
+
+
+def every_collection() -> None:
+    """Expect what is rarely written to be writable too: keys, tickets, large contents."""
+    with gateway() as client:
+        rooms = {rent(client, {"Idempotency-Key": KEY}) for _ in range(2)}
+        expect(len(rooms) == 1, "one idempotency key rented two rooms")
+        room = rooms.pop()
+        client.post(f"/llm/room/{room}/events/ticket").raise_for_status()
+        long = "long " * LARGE
+        (answer,) = outputs(client, room, long)
+        expect(
+            answer == f"echo: {long}", f"a large content came back with {len(answer)} characters"
+        )
+
+
+def gateway() -> httpx.Client:
+    """Return a client of the gateway with the user's token."""
     authorization = {"Authorization": f"Bearer {os.environ['ABBOTIK_DEV_TOKEN']}"}
-    with httpx.Client(base_url=URL, headers=authorization, timeout=30) as client:
-        room = client.post("/llm/room", json={"purpose": "smoke"}).raise_for_status().json()["data"]
-        answer = client.post(
-            f"/llm/room/{room['id']}/messages",
-            json={"content": f"!stream 5 {WORDS}"},
-            headers={"Accept": "text/event-stream"},
-        ).raise_for_status()
-        data = [
-            json.loads(line.removeprefix("data:"))
-            for line in answer.text.splitlines()
-            if line.startswith("data:")
-        ]
-        outputs = [
-            event["payload"]["text"] for event in data if event.get("event_type") == "actor:output"
-        ]
-        expect(outputs == [WORDS], f"the turn said {outputs}")
+    return httpx.Client(base_url=URL, headers=authorization, timeout=30)
+
+
+def rent(client: httpx.Client, headers: dict[str, str] | None = None) -> str:
+    """Rent a room and return its id."""
+    answer = client.post("/llm/room", json={"purpose": "smoke"}, headers=headers)
+    return str(answer.raise_for_status().json()["data"]["id"])
+
+
+def outputs(client: httpx.Client, room: str, content: str) -> list[str]:
+    """Post a message, follow its turn to the end, return what was said."""
+    answer = client.post(
+        f"/llm/room/{room}/messages",
+        json={"content": content},
+        headers={"Accept": "text/event-stream"},
+    ).raise_for_status()
+    data = [
+        json.loads(line.removeprefix("data:"))
+        for line in answer.text.splitlines()
+        if line.startswith("data:")
+    ]
+    return [event["payload"]["text"] for event in data if event.get("event_type") == "actor:output"]
 
 
 async def bus_is_closed() -> None:
@@ -88,5 +119,6 @@ async def _unheard(_error: Exception) -> None:
 if __name__ == "__main__":
     ready()
     turn()
+    every_collection()
     asyncio.run(bus_is_closed())
     store_is_closed()

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 MAX_ENTRY_BYTES = 8 * 1024 * 1024
 _MAX_BATCH = 128
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
-_IN_FLIGHT = 2
+_IN_FLIGHT = 1
 _DUPLICATE_KEY = 11000
 # Codes that blame the document itself: BadValue, FailedToParse, InvalidBSON, validation, size, key.
 _REFUSED = frozenset({2, 9, 22, 121, 10334, 17280})

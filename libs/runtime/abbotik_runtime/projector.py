@@ -15,6 +15,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 log = structlog.get_logger(__name__)
 
+LINGER_S = 0.02
 _DUPLICATE_KEY = 11000
 _MAX_BATCH = 256
 
@@ -34,10 +35,13 @@ class Projector:
         self._collection = database[collection]
         self._waiting: dict[str, tuple[dict[str, Any], asyncio.Future[None]]] = {}
         self._flush: asyncio.Task[None] | None = None
+        self._urgent = asyncio.Event()
 
-    async def write(self, document: dict[str, Any]) -> None:
+    async def write(self, document: dict[str, Any], *, urgent: bool = False) -> None:
         """Return when this document, or a newer one of the same id, is stored.
 
+        Nobody waits for a projection on the way to an answer, so the ones that are not ``urgent``
+        linger for LINGER_S: of a turn that begins and ends meanwhile only the end is written.
         Raises ProjectionError when MongoDB did not take it.
         """
         key = document["_id"]
@@ -48,6 +52,8 @@ class Projector:
         if document["rev"] >= newest["rev"]:
             newest = document
         self._waiting[key] = (newest, done)
+        if urgent:
+            self._urgent.set()
         if self._flush is None:
             self._flush = asyncio.create_task(self._write_all())
         await asyncio.shield(done)
@@ -55,10 +61,19 @@ class Projector:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
+                await self._linger()
                 batch = [self._waiting.pop(key) for key in list(self._waiting)[:_MAX_BATCH]]
                 await self._write(batch)
         finally:
             self._flush = None
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER_S):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+        self._urgent.clear()
 
     async def _write(self, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
         error: ProjectionError | None = None

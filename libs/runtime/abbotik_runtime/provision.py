@@ -27,7 +27,7 @@ from abbotik_runtime.declared import (
 )
 from abbotik_runtime.settings import ServiceSettings
 
-__all__ = ["Drift", "missing", "provision", "provision_streams"]
+__all__ = ["Drift", "Unreachable", "missing", "provision", "provision_streams"]
 
 _WAIT_S = 30.0
 _PAUSE_S = 0.5
@@ -41,17 +41,21 @@ _INDEX_CONFLICTS = (85, 86)
 _NOT_YET = (OSError, TimeoutError, nats.errors.Error, ConnectionFailure)
 
 
+class Unreachable(Exception):  # noqa: N818 - a finding
+    """A server that did not answer in the time it was given."""
+
+
 async def provision(
     nats_url: str, mongo_url: str, database: str, *, wait_s: float = _WAIT_S
 ) -> None:
     """Make what is declared and missing; running it again changes nothing.
 
-    Waits up to ``wait_s`` for the servers, then raises the last error. Drift where something is
+    Waits up to ``wait_s`` for each server, then raises Unreachable. Drift where something is
     there with a member that may not be changed silently; nothing is changed on its owner then.
     """
     settings = ServiceSettings(nats_url=nats_url, mongo_url=mongo_url, mongo_database=database)
-    await _patiently(lambda: _provision_bus(settings), wait_s)
-    await _patiently(lambda: _provision_store(settings), wait_s)
+    await _patiently("NATS", lambda: _provision_bus(settings), wait_s)
+    await _patiently("MongoDB", lambda: _provision_store(settings), wait_s)
 
 
 async def provision_streams(js: JetStreamContext) -> None:
@@ -74,15 +78,18 @@ async def missing(js: JetStreamContext, service: str) -> list[str]:
     return [sentence for sentences in found for sentence in sentences]
 
 
-async def _patiently(step: Callable[[], Awaitable[None]], wait_s: float) -> None:
+async def _patiently(name: str, step: Callable[[], Awaitable[None]], wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while True:
         try:
             return await step()
         except _NOT_YET as error:
-            refused = isinstance(error, APIError) and error.code not in (None, 503)
-            if refused or time.monotonic() >= deadline:
+            if isinstance(error, APIError) and error.code not in (None, 503):
                 raise
+            if time.monotonic() >= deadline:
+                raise Unreachable(
+                    f"{name} does not answer ({type(error).__name__}): start it, or correct its URL"
+                ) from error
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -93,6 +100,9 @@ async def _provision_bus(settings: ServiceSettings) -> None:
         name="abbotik-provision",
         allow_reconnect=False,
         connect_timeout=2,
+        # Otherwise a server that refuses connections is tried for two minutes.
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0.1,  # type: ignore[arg-type] # it is only slept
         error_cb=_unheard,
     )
     try:
@@ -108,7 +118,9 @@ async def _unheard(_error: Exception) -> None:
 async def _provision_store(settings: ServiceSettings) -> None:
     client = mongo.connect(settings, "provision")
     try:
-        # An index over a large collection takes longer than a call may.
+        await mongo.ping(client)
+        # An index over a large collection takes longer than a call may; for a server that is away
+        # this limit would count too, hence the ping.
         with pymongo.timeout(_INDEX_S):
             await mongo.ensure_indexes(mongo.database(client, settings))
     except OperationFailure as error:

@@ -17,6 +17,7 @@ from abbotik_runtime import logs
 from abbotik_runtime.acks import postpone
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.connection import GONE
+from abbotik_runtime.inbox import drain, is_last
 from abbotik_runtime.parking import Parking
 
 _REQUEST = b'{"batch":%d,"expires":30000000000,"idle_heartbeat":1000000000}'
@@ -26,7 +27,6 @@ _LOOK_S = 0.5
 _REFUSED_PAUSE_S = 1.0
 _ERROR_DELAY_S = 1.0
 _OVERFLOW_DELAY_S = 0.1
-_DRAIN_S = 2.0
 
 _HEARTBEAT = "100"
 _PENDING = "Nats-Pending-Messages"
@@ -58,6 +58,7 @@ class PullLoop:
         self._handle = handle
         self._capacity = capacity
         self._batch = batch
+        self._stream = consumer.stream
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
         self._inbox = ""
         self._subscription: Subscription | None = None
@@ -73,7 +74,7 @@ class PullLoop:
         self._stopping = False
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._parking = Parking(self._send_mark)
+        self._parking = Parking(self._send_mark, self._nothing_waits)
         self._delivered = bus.metrics.delivered.labels(consumer.name)
         self._failed = bus.metrics.handler_errors.labels(consumer.name)
         bus.metrics.handling.labels(consumer.name).set_function(lambda: self._running)
@@ -189,7 +190,7 @@ class PullLoop:
     def _leave(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            task = asyncio.get_running_loop().create_task(_drain(subscription))
+            task = asyncio.get_running_loop().create_task(drain(subscription))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
@@ -211,11 +212,18 @@ class PullLoop:
         except GONE:
             return  # `_look` starts anew with the next connection
         if first:
-            self._parking.disturbed()
+            self._parking.asked()
 
     async def _send_mark(self, mark: str) -> None:
         with contextlib.suppress(*GONE):
             await self._bus.client.publish(f"{self._inbox}.{_MARK}{mark}", b"")
+
+    async def _nothing_waits(self) -> bool:
+        try:
+            info = await self._bus.js.consumer_info(self._stream, self.name)
+        except nats.errors.Error:
+            return False
+        return not info.num_pending
 
     async def _on_message(self, inbox: str, message: Msg) -> None:
         self._heard_at = time.monotonic()
@@ -228,7 +236,7 @@ class PullLoop:
             self._refusal = None
             self._less(1)
             if self._asked:
-                self._parking.disturbed()
+                self._parking.delivered(was_last=is_last(message.reply))
         if self._stopping or self._places() <= 0:
             await postpone(message, 0 if self._stopping else _OVERFLOW_DELAY_S, bus=self._bus)
             return
@@ -284,14 +292,3 @@ class PullLoop:
         self._paused_until = time.monotonic() + _REFUSED_PAUSE_S
         # What the server still holds of other requests is not known.
         self._epoch = -1
-
-
-async def _drain(subscription: Subscription) -> None:
-    """Let go of an inbox once what is under way to it has arrived."""
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            await subscription.drain()  # type: ignore[no-untyped-call] # nats-py has no types here
-    except (nats.errors.Error, TimeoutError):
-        # nats-py keeps a subscription whose drain failed, and makes it again at each reconnect.
-        subscription._stop_processing()  # noqa: SLF001 - it has no public way out of that state
-        subscription._conn._remove_sub(subscription._id)  # noqa: SLF001 - the same

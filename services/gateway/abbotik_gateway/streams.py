@@ -17,10 +17,6 @@ from abbotik_contracts.room_log import Record
 from abbotik_gateway.domain.caller import Caller
 from abbotik_gateway.domain.feed import Event
 from abbotik_gateway.domain.turn_selection import TurnEnd
-from abbotik_gateway.ports import UnavailableError
-
-# The log cannot be read now.
-LogUnavailableError = UnavailableError
 
 # The ASGI extension under which the server puts a callable that drops the connection at once,
 # with all that is buffered for it.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 from pydantic import ValidationError
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from abbotik_contracts.room_bodies import content_text
 from abbotik_contracts.room_commands import PostMessage, RoomCommand, WakeRoom, decode
@@ -74,10 +74,9 @@ class RoomCommands:
             return Reject("UNDECODABLE", str(error))
         if subject.split(".")[2:4] != [command.tenant, command.room]:
             return Reject("UNDECODABLE", "the subject names another room than the command")
-        with bound_contextvars(
-            request_id=command.request_id, tenant=command.tenant, room=command.room
-        ):
-            return await self._outcome(command, headers.get(HEADER_REPLY))
+        # Each message is handled in a task of its own, so this holds for its log lines alone.
+        bind_contextvars(request_id=command.request_id, tenant=command.tenant, room=command.room)
+        return await self._outcome(command, headers.get(HEADER_REPLY))
 
     async def _outcome(self, command: RoomCommand, reply_to: str | None) -> Outcome:
         try:

@@ -39,6 +39,7 @@ class ToolCalls:
         self._turn = turn
         self._epoch = epoch
         self._policy = policy
+        self._left_open = list(turn.open_calls)
         self._settled: list[SettledCall] = []
         self._backoff = Backoff(first=0.05, ceiling=1.0)
         self.steps: list[Record] = []
@@ -59,7 +60,7 @@ class ToolCalls:
             earlier = self._settled.pop(0)
             self._note(earlier.call_id, earlier.name, earlier.result)
             return earlier.result
-        left_open = next((call for call in self._turn.open_calls if call.name == name), None)
+        left_open = self._taken_over(name)
         call = left_open or await self._open(name, arguments)
         if left_open is not None and not left_open.idempotent:
             # It was started by a worker that is gone; whether it took effect nobody can say.
@@ -68,6 +69,14 @@ class ToolCalls:
             result = await self._run(name, arguments)
         await self._settle(call, result)
         return result
+
+    def _taken_over(self, name: str) -> OpenCall | None:
+        """Return the call that an earlier holder started and did not settle, once."""
+        for call in self._left_open:
+            if call.name == name:
+                self._left_open.remove(call)
+                return call
+        return None
 
     async def _open(self, name: str, arguments: Record) -> OpenCall:
         tool = self._with.tools.get(name)
@@ -111,11 +120,8 @@ class ToolCalls:
             except UnavailableError:
                 await asyncio.sleep(self._backoff.delay(attempt))
                 continue
-            if isinstance(applied, Nothing):
-                if applied.lease_lost:
-                    raise LeaseLostError
-            elif applied.room.turn is not None:
-                self._turn = applied.room.turn
+            if isinstance(applied, Nothing) and applied.lease_lost:
+                raise LeaseLostError
             return
 
     def _note(self, call_id: str, name: str, result: Record) -> None:

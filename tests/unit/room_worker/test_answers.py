@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from abbotik_contracts.errors import ERRORS
@@ -113,10 +115,9 @@ def test_provider_that_is_not_there_is_a_warning() -> None:
     """Rent is not refused for it, but says that turns will fail."""
     elsewhere = Actor(agent_id="critic", provider="elsewhere")
     data = _data(_sealed(None, rent(1, actors=[elsewhere])))
-    assert data["warnings"] == [
-        "actor critic: provider 'elsewhere' is not configured here; "
-        "its turns will fail with PROVIDER_NOT_CONFIGURED"
-    ]
+    (warning,) = cast("list[str]", data["warnings"])
+    assert warning.startswith("actor critic: provider 'elsewhere' is not configured here")
+    assert "PROVIDER_NOT_CONFIGURED" in warning
     assert "warnings" not in _data(_sealed(None, rent(1)))
 
 

@@ -251,9 +251,12 @@ def test_mechanism_that_is_not_built_is_refused(members: dict[str, Any], pointer
     "members",
     [{}, {"purpose": "same"}, {"metadata": {"absent": None}}, {"purpose": "same", "actors": None}],
 )
-def test_patch_that_changes_nothing_commits_nothing(members: dict[str, Any]) -> None:
-    """The same configuration is no new version."""
-    undone(asked(rented(purpose="same"), patch(5, **members)))
+def test_patch_that_changes_nothing_is_only_remembered(members: dict[str, Any]) -> None:
+    """The same configuration is no new version, but a redelivery must not change it later."""
+    draft = drafted(asked(rented(purpose="same"), patch(5, **members)))
+    assert (draft.keys, draft.answer, draft.events) == ([uid(5)], {"kind": "room"}, [])
+    assert not draft.config_changed
+    assert draft.room == rented(purpose="same")
 
 
 def test_turn_that_runs_keeps_its_actor() -> None:

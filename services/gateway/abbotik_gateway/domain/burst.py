@@ -18,7 +18,7 @@ class Batch:
         self.events = events
         self.first = events[0].seq
         self.last = events[-1].seq
-        self._chunks: dict[Variant, bytes] = {}
+        self._chunks: dict[str, bytes] = {}
 
     @property
     def released(self) -> bool:
@@ -27,9 +27,9 @@ class Batch:
 
     def chunk(self, variant: Variant) -> bytes:
         """Return the frames of all events."""
-        chunk = self._chunks.get(variant)
+        chunk = self._chunks.get(variant.key)
         if chunk is None:
-            chunk = self._chunks[variant] = frames(variant, self.room, self.events)
+            chunk = self._chunks[variant.key] = frames(variant, self.room, self.events)
         return chunk
 
     def behind(self, position: int) -> Batch | None:
@@ -47,14 +47,14 @@ class Piece:
 
     def __init__(self, delta: Delta) -> None:
         self.delta = delta
-        self._chunks: dict[Variant, bytes] = {}
+        self._chunks: dict[str, bytes] = {}
 
     def chunk(self, variant: Variant) -> bytes:
         """Return its frame; nothing where deltas are not shown."""
-        chunk = self._chunks.get(variant)
+        chunk = self._chunks.get(variant.key)
         if chunk is None:
             shown = variant.shows(DELTA)
-            chunk = self._chunks[variant] = delta_frame(variant, self.delta) if shown else b""
+            chunk = self._chunks[variant.key] = delta_frame(variant, self.delta) if shown else b""
         return chunk
 
 
@@ -72,14 +72,14 @@ class Burst:
         self.first = batches[0].first if batches else 0
         self.last = batches[-1].last if batches else 0
         self.released = bool(batches) and batches[-1].released
-        self._chunks: dict[Variant, bytes] = {}
+        self._chunks: dict[str, bytes] = {}
 
     def chunk(self, variant: Variant) -> bytes:
         """Return all frames."""
-        chunk = self._chunks.get(variant)
+        chunk = self._chunks.get(variant.key)
         if chunk is None:
             chunk = b"".join([part.chunk(variant) for part in self.parts])
-            self._chunks[variant] = chunk
+            self._chunks[variant.key] = chunk
         return chunk
 
 

@@ -54,19 +54,25 @@ def read_outcome(wire: JsonValue) -> Outcome:
     """Read the wire form; unknown members are ignored, as later workers may send more."""
     if not isinstance(wire, dict):
         raise UnreadableOutcomeError("an outcome is an object")
-    data, extra = wire.get("data") or {}, wire.get("extra") or {}
-    if not isinstance(data, dict) or not isinstance(extra, dict):
-        raise UnreadableOutcomeError("`data` and `extra` are objects")
     return Outcome(
         ok=wire.get("ok") is True,
-        data=data,
+        data=_object(wire, "data"),
         seq=_number(wire.get("seq")),
         rev=_number(wire.get("rev")),
         code=str(wire.get("code") or ""),
         detail=str(wire.get("detail") or ""),
         status=_number(wire.get("status")),
-        extra=extra,
+        extra=_object(wire, "extra"),
     )
+
+
+def _object(wire: Record, name: str) -> Record:
+    value = wire.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UnreadableOutcomeError(f"`{name}` is no object")
+    return value
 
 
 def _number(value: JsonValue) -> int:

@@ -28,20 +28,18 @@ class Variant:
     """How one follower wants its frames.
 
     ``named``: with `event:` lines. ``types``: only these, None for all. ``prefixed``: ids are
-    `<room>:<seq>`, for streams of several rooms.
+    `<room>:<seq>`, for streams of several rooms. ``key`` is equal for equal variants.
     """
 
     named: bool = True
     types: frozenset[str] | None = None
     prefixed: bool = False
-    _hash: int = field(init=False, repr=False, compare=False)
+    key: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Looked up for each follower and batch: hashing the types each time would show.
-        object.__setattr__(self, "_hash", hash((self.named, self.types, self.prefixed)))
-
-    def __hash__(self) -> int:
-        return self._hash
+        # Looked up for each follower and burst; a string knows its hash.
+        types = "*" if self.types is None else ",".join(sorted(self.types))
+        object.__setattr__(self, "key", f"{self.named} {self.prefixed} {types}")
 
     def shows(self, event_type: str) -> bool:
         """Say whether the follower asked for that type."""

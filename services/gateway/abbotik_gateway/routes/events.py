@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from abbotik_gateway.domain.problem import invalid
 from abbotik_gateway.handlers.ticketing import Ticketing
@@ -13,26 +12,14 @@ from abbotik_gateway.web.answers import enveloped
 from abbotik_gateway.web.body import read_json
 from abbotik_gateway.web.gate import Gate
 
-# One handler, two families of paths (api.md §1).
-FAMILIES = ("/llm/room", "/api/rooms")
-
 
 class EventRoutes:
-    """The handlers, and the routes that lead to them."""
+    """The handlers of both families of paths. Each raises Problem."""
 
     def __init__(self, streams: Streams, gate: Gate, ticketing: Ticketing) -> None:
         self._streams = streams
         self._gate = gate
         self._ticketing = ticketing
-
-    def routes(self) -> list[Route]:
-        """Return the routes; they go before any that would take `events` for something else."""
-        found = [Route("/llm/events", self.follow_several, methods=["GET"])]
-        for family in FAMILIES:
-            events = family + "/{room_id}/events"
-            found.append(Route(events, self.follow, methods=["GET"]))
-            found.append(Route(events + "/ticket", self.issue_ticket, methods=["POST"]))
-        return found
 
     async def follow(self, request: Request) -> Response:
         """GET …/events: with a bearer token, or with `?ticket=` where there is none."""

@@ -24,7 +24,8 @@ class MongoProjections:
     async def write(self, room: Room, at: int) -> None:
         """Store the newest state of a room."""
         with answering():
-            await self._projector.write(project(room, at))
+            # Who rents a room waits until lists show it; nobody waits for a later state.
+            await self._projector.write(project(room, at), urgent=room.rev == 1)
 
 
 def project(room: Room, at: int) -> dict[str, Any]:

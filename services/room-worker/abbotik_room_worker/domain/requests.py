@@ -99,14 +99,15 @@ def patch(room: Room, command: PatchRoom, now: int, around: Circumstances) -> De
     if len(config.model_dump_json().encode()) > MAX_CONFIG_BYTES:
         message = f"the configuration is larger than {MAX_CONFIG_BYTES} bytes"
         return _invalid([{"pointer": "", "message": message}])
-    if config == room.config:
-        return Nothing("the configuration is the same")
     draft = begin(room, now)
     draft.move(RoomVerb.CONFIGURE)
-    draft.room.config = config
-    draft.room.config_record = config_record(config)
-    draft.room.policy_version += 1
-    draft.config_changed = True
+    # One that changes nothing is remembered too: delivered again after another patch it would
+    # change something.
+    if config != room.config:
+        draft.room.config = config
+        draft.room.config_record = config_record(config)
+        draft.room.policy_version += 1
+        draft.config_changed = True
     _answer(draft, command.id, "room")
     return draft
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
+
+import orjson
 
 from abbotik_contracts.room_log import Record
 
@@ -74,7 +75,11 @@ def parse(content: str) -> list[Directive]:
     if not content.startswith("!"):
         return [Say(f"echo: {content}")]
     lines = [line for line in content.splitlines() if line.strip()]
-    return [_directive(number, line.strip()) for number, line in enumerate(lines, start=1)]
+    script = [_directive(number, line.strip()) for number, line in enumerate(lines, start=1)]
+    # A message could hold thousands of them, and an answer is built in memory.
+    if sum(each.kib for each in script if isinstance(each, Fill)) > MAX_SIZE_KIB:
+        raise ScriptError(f"all !size lines together: more than {MAX_SIZE_KIB} KiB")
+    return script
 
 
 def _directive(number: int, line: str) -> Directive:
@@ -107,7 +112,8 @@ def _unknown() -> Directive:
 
 def _call(rest: str) -> Call:
     name, _, text = rest.partition(" ")
-    arguments = json.loads(text) if text.strip() else {}
+    # Not `json`, which takes NaN and depths that neither an event nor an entry can hold.
+    arguments = orjson.loads(text) if text.strip() else {}
     if not isinstance(arguments, dict):
         raise ValueError("the arguments must be a JSON object")  # noqa: TRY004  the caller's fault
     return Call(_matching(_TOOL, name), arguments)

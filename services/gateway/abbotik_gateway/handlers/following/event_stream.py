@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,6 +16,8 @@ from abbotik_gateway.handlers.following.half_sent import HalfSent, begin
 from abbotik_gateway.handlers.following.leg import Leg
 from abbotik_gateway.handlers.following.outbox import Chunk, Outbox
 from abbotik_gateway.streams import ABORT
+
+log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 15.0
 STALL_S = 10.0
@@ -112,7 +115,12 @@ class EventStream(Response):
         if data:
             self._sent_at = self._loop.time()
             message = {"type": "http.response.body", "body": data, "more_body": True}
-            self._half_sent = begin(self._send(message))
+            try:
+                self._half_sent = begin(self._send(message))
+            except Exception:
+                # The feed calls this for one follower after the other: none may stop the rest.
+                log.exception("stream.broken")
+                self.cut()
             if self._half_sent is not None:
                 self._sending = True
                 self.outbox.poke()

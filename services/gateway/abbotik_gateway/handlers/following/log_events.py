@@ -74,4 +74,5 @@ def _cut(events: list[Event], *, more: bool) -> Page:
         size += len(event.data)
         if size >= PAGE_BYTES and count < len(events):
             return Page(events[:count], more=True)
-    return Page(events, more)
+    # Entries without events lead nowhere: whoever wants more asks again later.
+    return Page(events, more and bool(events))

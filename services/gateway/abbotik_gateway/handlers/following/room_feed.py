@@ -98,8 +98,10 @@ class RoomFeed:
             # The bus is away: its reconnect brings the subscriptions back and has us read again.
             log.info("feed.unflushed", tenant=self.tenant, room=self.room)
         self._open = True
+        loop = asyncio.get_running_loop()
+        self.look_at = loop.time() + QUIET_S
         self.read_soon()
-        self._timer = asyncio.get_running_loop().call_later(AFTER_START_S, self.read_soon)
+        self._timer = loop.call_later(AFTER_START_S, self.read_soon)
 
     async def stop(self) -> None:
         """Unsubscribe; nothing is delivered afterwards."""

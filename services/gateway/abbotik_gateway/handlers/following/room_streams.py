@@ -36,6 +36,8 @@ from abbotik_runtime.loops import Loop
 TICK_S = 1.0
 # A log that was just failed over may show less than a client saw; then it is asked again.
 _AHEAD_AGAIN_S = (0.1, 0.3, 0.6)
+# One request must not take all of the process's connections to MongoDB.
+_HEADS_AT_ONCE = 10
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -46,6 +48,7 @@ class RoomStreams:
         self._log = BoundedReads(log)
         self._feeds = RoomFeeds(self._log, signals)
         self._opened = opened
+        self._watches: set[TurnWatch] = set()
         self._timer = Loop("streams", TICK_S, self.tick, jitter=0)
         signals.on_reconnect(self._feeds.reconnected)
 
@@ -59,7 +62,9 @@ class RoomStreams:
         self._timer.start()
 
     async def close(self, reason: str) -> None:
-        """End every stream with `stream:closing{reason}`; none is opened afterwards."""
+        """End every stream with `stream:closing{reason}`, and every wait for a turn."""
+        for watch in self._watches:
+            watch.give_up()
         await self._opened.close(reason)
         await self._timer.stop()
         await self._feeds.settle()
@@ -88,16 +93,20 @@ class RoomStreams:
         query = request.query_params
         wanted = read_rooms(query, request.headers.get("last-event-id"))
         stay, variant = read_flag(query, "follow", default=True), of_several(read_variant(query))
-        places = await asyncio.gather(
-            *(self._place(caller, room, after, stay=stay) for room, after in wanted.items())
-        )
+        gate = asyncio.Semaphore(_HEADS_AT_ONCE)
+
+        async def place(room: str, after: int) -> Place:
+            async with gate:
+                return await self._place(caller, room, after, stay=stay)
+
+        places = await asyncio.gather(*(place(*one) for one in wanted.items()))
         return self._stream(caller, places, variant)
 
     async def turn_stream(
         self, caller: Caller, room_id: str, message_id: str, after_seq: int, accepted: Record
     ) -> Response:
         """Return the stream of one message's turn."""
-        place = Place(caller.tenant, room_id, after_seq, await self._head(caller, room_id))
+        place = _accepted(caller, room_id, after_seq)
         stream = EventStream(self._opened, Variant(), expires_at=caller.token_expires_at)
         selection = TurnSelection(message_id)
         stream.legs = [TurnLeg(place, self._log, self._feeds, stream.outbox, selection)]
@@ -109,8 +118,9 @@ class RoomStreams:
     ) -> TurnEnd | None:
         """Return how the message's turn ended, None if it has not within ``timeout_s`` seconds."""
         selection = TurnSelection(message_id)
-        place = Place(caller.tenant, room_id, after_seq, await self._head(caller, room_id))
+        place = _accepted(caller, room_id, after_seq)
         watch = TurnWatch(place, self._log, self._feeds, selection)
+        self._watches.add(watch)
         try:
             async with asyncio.timeout(timeout_s):
                 await watch.open()
@@ -120,6 +130,7 @@ class RoomStreams:
         except TimeoutError:
             return None
         finally:
+            self._watches.discard(watch)
             watch.close()
         return selection.end
 
@@ -159,3 +170,10 @@ class RoomStreams:
         if head is None:
             raise no_room()
         return head
+
+
+def _accepted(caller: Caller, room: str, after: int) -> Place:
+    # Nothing is read first: the message was accepted, and a read that fails must not take that
+    # back. The log is at least where the message is; the feed reads what it holds from there on.
+    after = max(0, after)
+    return Place(caller.tenant, room, after, Head(after, 0, released=False, turn_id=None))

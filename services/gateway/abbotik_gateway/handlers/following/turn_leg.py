@@ -70,6 +70,10 @@ class TurnWatch(Leg):
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._selection = selection
 
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self._end()
+
     @property
     def full(self) -> bool:
         """It holds nothing."""

@@ -1,0 +1,33 @@
+"""The `rooms` collection in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from abbotik_room_worker.adapters.projections import project
+from abbotik_room_worker.domain.room import Room
+from abbotik_room_worker.ports import UnavailableError
+from tests.fakes.room_worker.store import MemoryStore
+
+
+class FakeProjections:
+    """Goes only forward in rev; ``refusals`` is how many writes fail from now on.
+
+    ``gate`` is waited for before a write, so that a test can look at what happens meanwhile.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.refusals = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def write(self, room: Room, at: int) -> None:
+        """Store the newest state; return when it, or a newer one, is stored."""
+        await self.gate.wait()
+        if self.refusals:
+            self.refusals -= 1
+            raise UnavailableError("the store is away")
+        there = self._store.rooms.get(room.id)
+        if there is None or there["rev"] < room.rev:
+            self._store.rooms[room.id] = project(room, at)

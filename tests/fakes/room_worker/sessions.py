@@ -1,0 +1,62 @@
+"""Worker sessions in memory, on a clock that a test moves."""
+
+from __future__ import annotations
+
+from abbotik_room_worker.adapters.sessions import EXPIRY_S
+from abbotik_room_worker.ports import DeadSession
+from abbotik_room_worker.progress import Progress
+from tests.fakes.room_worker.clock import ManualClock
+from tests.fakes.room_worker.store import MemoryStore, StoredSession
+
+EXPIRY_MS = int(EXPIRY_S * 1000)
+
+
+class FakeSessions:
+    """One worker's session; the store's clock and its own are the same here."""
+
+    def __init__(
+        self, store: MemoryStore, session: str, progress: Progress, clock: ManualClock
+    ) -> None:
+        self._store = store
+        self._session = session
+        self._progress = progress
+        self._clock = clock
+        self._good_until = 0
+        self._unbroken_since = 0
+
+    @property
+    def live(self) -> bool:
+        """Say whether this session cannot have been declared dead yet."""
+        return self._clock.now_ms() < self._good_until
+
+    async def renew(self) -> None:
+        """Say that this process lives, and how far its commits are projected."""
+        now = self._clock.now_ms()
+        if now >= self._good_until:
+            self._unbroken_since = now
+        self._good_until = now + EXPIRY_MS
+        self._store.sessions[self._session] = StoredSession(
+            self._good_until, self._progress.through
+        )
+
+    async def dead(self) -> list[DeadSession]:
+        """Return the dead; none while this worker itself was out of touch."""
+        now = self._clock.now_ms()
+        if not self.live or now - self._unbroken_since < EXPIRY_MS:
+            return []
+        return [
+            DeadSession(session, stored.projected_through)
+            for session, stored in self._store.sessions.items()
+            if stored.expires_at < now and session != self._session
+        ]
+
+    async def forget(self, session: str) -> None:
+        """Remove a dead session that holds nothing any more."""
+        self._store.sessions.pop(session, None)
+
+    async def end(self) -> None:
+        """Let others see at once that this process is gone."""
+        stored = self._store.sessions.get(self._session)
+        if stored is not None:
+            stored.expires_at = self._clock.now_ms() - 1
+            stored.projected_through = self._progress.through

@@ -1,0 +1,47 @@
+"""Finding rooms that need somebody, in memory."""
+
+from __future__ import annotations
+
+from abbotik_room_worker.ports import RoomKey
+from tests.fakes.room_worker.store import MemoryStore
+
+
+class FakeSweeps:
+    """Asks the projections and the log of all tenants; returns keys only."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def wanting(self, before_ms: int, limit: int) -> list[RoomKey]:
+        """Return rooms that want a turn and have not changed since."""
+        found = (r for r in self._store.rooms.values() if r["wants_turn"] and r["at"] < before_ms)
+        return [(room["tenant"], room["_id"]) for room in found][:limit]
+
+    async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
+        """Return rooms with a deadline that has passed, the oldest first."""
+        found = [
+            room
+            for room in self._store.rooms.values()
+            if room["due_at"] is not None and room["due_at"] <= now_ms
+        ]
+        found.sort(key=lambda room: room["due_at"])
+        return [(room["tenant"], room["_id"]) for room in found][:limit]
+
+    async def held_by(self, session: str, limit: int) -> list[RoomKey]:
+        """Return rooms whose lease names the session."""
+        found = (room for room in self._store.rooms.values() if room["session"] == session)
+        return [(room["tenant"], room["_id"]) for room in found][:limit]
+
+    async def written_by(self, session: str, after_counter: int, limit: int) -> list[RoomKey]:
+        """Return rooms with entries of the session above the counter, each once."""
+        found = dict.fromkeys(
+            (entry["tenant"], entry["room"])
+            for entry in self._store.entries.values()
+            if entry["session"] == session and entry["counter"] > after_counter
+        )
+        return list(found)[:limit]
+
+    async def newer(self, revs: dict[str, int]) -> list[RoomKey]:
+        """Return the rooms, of those given with the rev that is known here, that moved on."""
+        found = (self._store.rooms[room] for room in revs if room in self._store.rooms)
+        return [(room["tenant"], room["_id"]) for room in found if room["rev"] > revs[room["_id"]]]

@@ -1,0 +1,163 @@
+"""What must hold of any room's log, checked entry by entry from what the entries say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from uuid import UUID
+
+import rfc8785
+
+from abbotik_contracts.room_log import (
+    GENESIS_HASH,
+    LogEntry,
+    Record,
+    entry_id,
+    message_state,
+    wire_events,
+)
+from abbotik_room_worker.domain.due import due_at, wants_turn
+from abbotik_room_worker.domain.lifecycle import ROOM, RoomStatus
+from abbotik_room_worker.domain.room import Room
+
+# The event that leads into a status; a follower knows the status from events alone.
+_LEADS_TO = {
+    "room:rented": RoomStatus.RENTED,
+    "room:active": RoomStatus.ACTIVE,
+    "room:idle": RoomStatus.IDLE,
+    "room:sleeping": RoomStatus.SLEEPING,
+    "room:releasing": RoomStatus.RELEASING,
+    "room:released": RoomStatus.RELEASED,
+    "error": RoomStatus.FAILED,
+}
+_MAY_BEGIN = (RoomStatus.RENTED, RoomStatus.IDLE, RoomStatus.SLEEPING)
+
+
+class SoundLog:
+    """Takes the entries of one room in order and asserts the invariants after each."""
+
+    def __init__(self, max_queue: int) -> None:
+        self._max_queue = max_queue
+        self._rev = 0
+        self._seq = 0
+        self._message_seq = 0
+        self._hash = GENESIS_HASH
+        self._epoch = 0
+        self._keys: set[str] = set()
+        self._status: RoomStatus | None = None
+        self._config: Record = {}
+        self._turn: str | None = None
+        self._open_calls: list[str] = []
+        self._turns_ended = 0
+        self.accepted: dict[str, int] = {}
+        self.begun: list[str] = []
+        self.withdrawn: list[str] = []
+
+    def add(self, entry: LogEntry, lines: Sequence[bytes] | None = None) -> Room:
+        """Check one entry and return the room it leads to; ``lines`` is what followers got."""
+        self._check_place(entry)
+        self._check_messages(entry)
+        events = list(wire_events(entry))
+        for event in events:
+            self._check_chain(event)
+            self._follow(event)
+        if lines is not None:
+            assert [json.loads(line) for line in lines] == events
+        self._config = entry.get("config", self._config)
+        room = Room.from_entry(entry, self._config)
+        self._check_room(room, entry)
+        return room
+
+    def check_quiet(self, last: LogEntry) -> None:
+        """Assert that every message that was accepted was applied once, or withdrawn."""
+        assert self._turn is None
+        assert sorted(self.begun + self.withdrawn) == sorted(self.accepted)
+        for message_id, seq in self.accepted.items():
+            probe: Record = {"seq": seq}
+            state = message_state(probe, last["state"])  # type: ignore[arg-type]  # only seq is read
+            assert state == ("withdrawn" if message_id in self.withdrawn else "applied")
+
+    def _check_place(self, entry: LogEntry) -> None:
+        assert entry["rev"] == self._rev + 1
+        assert entry["_id"] == entry_id(entry["room"], entry["rev"])
+        self._rev = entry["rev"]
+        keys = entry.get("keys", [])
+        assert len(set(keys)) == len(keys)
+        assert not self._keys & set(keys)
+        self._keys.update(keys)
+        assert entry["state"]["epoch"] >= self._epoch
+        self._epoch = entry["state"]["epoch"]
+
+    def _check_messages(self, entry: LogEntry) -> None:
+        for message in entry.get("messages", []):
+            assert message["seq"] == self._message_seq + 1
+            self._message_seq = message["seq"]
+            if message["author"] == "user":
+                self.accepted[message["id"]] = message["seq"]
+            else:
+                assert message["turn"] == self._turn
+        assert entry["last_message_seq"] == self._message_seq
+
+    def _check_chain(self, event: Record) -> None:
+        assert event["seq"] == self._seq + 1
+        self._seq += 1
+        bare = {name: value for name, value in event.items() if name != "hash"}
+        assert event["prev_hash"] == self._hash
+        assert event["hash"] == sha256(rfc8785.dumps(bare)).hexdigest()
+        self._hash = str(event["hash"])
+
+    def _follow(self, event: Record) -> None:
+        kind, payload = str(event["event_type"]), event["payload"]
+        assert isinstance(payload, dict)
+        if kind in _LEADS_TO:
+            self._move(_LEADS_TO[kind])
+        match kind:
+            case "message:queued":
+                assert payload["seq"] == self.accepted[str(payload["message_id"])]
+            case "message:withdrawn":
+                assert payload["message_id"] not in self.begun
+                self.withdrawn.append(str(payload["message_id"]))
+            case "actor:turn_start":
+                assert self._turn is None
+                self._turn = str(payload["turn_id"])
+                self.begun.append(str(payload["message_id"]))
+            case "actor:turn_end":
+                assert payload["turn_id"] == self._turn
+                assert self._open_calls == []
+                self._turn = None
+                self._turns_ended += 1
+            case "tool:start":
+                assert event["turn_id"] == self._turn is not None
+                self._open_calls.append(str(payload["call_id"]))
+            case "tool:end":
+                self._open_calls.remove(str(payload["call_id"]))
+
+    def _move(self, following: RoomStatus) -> None:
+        if self._status is None:
+            assert following is RoomStatus.RENTED
+        else:
+            assert following in ROOM.table[self._status].values(), (self._status, following)
+        self._status = following
+
+    def _check_room(self, room: Room, entry: LogEntry) -> None:
+        state = entry["state"]
+        assert room.status is self._status
+        assert (room.last_event_seq, room.hash) == (self._seq, self._hash)
+        assert entry["last_event_seq"] == self._seq
+        assert room.usage["turns"] == self._turns_ended
+        assert (None if room.turn is None else room.turn.id) == self._turn
+        waiting = [m for m in self.accepted if m not in self.begun and m not in self.withdrawn]
+        assert [str(UUID(bytes=trigger["id"])) for trigger in state["queue"]] == waiting
+        assert len(waiting) <= self._max_queue
+        assert self.begun == sorted(self.begun, key=lambda one: self.accepted[one])
+        running = room.status in (RoomStatus.ACTIVE, RoomStatus.RELEASING)
+        assert (room.turn is not None) is running
+        if running:
+            assert due_at(room) is not None
+            assert wants_turn(room) is (room.lease is None)
+        else:
+            assert room.lease is None
+            on_message = room.config.wake_policy.mode == "on_message"
+            if waiting and on_message and room.status in _MAY_BEGIN:
+                assert wants_turn(room)
