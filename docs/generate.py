@@ -90,7 +90,7 @@ def bus() -> str:
         f"| {s.name} | {', '.join(f'`{subject}`' for subject in s.subjects)} | "
         f"{'work queue' if s.work_queue else 'limits'}, discard {'new' if s.discard_new else 'old'}"
         f"{', one message a subject' if s.max_per_subject else ''}"
-        f"{', in memory' if s.in_memory else ''}{', schedules' if s.schedules else ''} | "
+        f"{', flushed later' if s.flushed_later else ''}{', schedules' if s.schedules else ''} | "
         f"{f'{s.max_age_s} s' if s.max_age_s else 'none'} | {s.max_bytes or 'none'} |"
         for s in STREAMS
     ]

@@ -21,3 +21,11 @@ async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> An
             return value
         assert time.monotonic() < until, f"not within {within_s} s: {inspect.getsource(condition)}"
         await asyncio.sleep(POLL_S)
+
+
+def eventually_sync(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Return once the condition holds; AssertionError if too late."""
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, f"not within {within_s} s: {inspect.getsource(condition)}"
+        time.sleep(POLL_S)

@@ -202,6 +202,9 @@ def _lend(venv: Path, folder: Path) -> None:
     )
     shutil.copymode(python, command)
     # As install.sh does, so that starts take as long as a newcomer's.
-    compiled = [own / "bin" / "python", "-m", "compileall", "-qq", "libs", "services"]
-    subprocess.run(compiled, cwd=folder, check=True)
+    subprocess.run(
+        [own / "bin" / "python", "-m", "compileall", "-qq", "libs", "services"],
+        cwd=folder,
+        check=True,
+    )
     (own / f"{LOCK}.stamp").write_text(_stamp(folder))

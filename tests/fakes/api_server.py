@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 SLOW_S = 0.3
 HANG_S = 30.0
@@ -35,11 +35,11 @@ def caller(**token: Any) -> dict[str, Any]:
 class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    asked: Counter[str] = Counter()
-    lock = Lock()
+    asked: ClassVar[Counter[str]] = Counter()
+    lock: ClassVar[Any] = Lock()
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802  the standard library's name
+    def do_GET(self) -> None:
         """Answer."""
         if self.path == "/asked":
             self.answer(200, dict(self.asked))

@@ -75,7 +75,7 @@ class Plane:
         room = self.room_now(key)
         earlier = self._by_key(key, command.id)
         if earlier is not None and room is not None:
-            return answers.of_entry(earlier, room)
+            return answers.of_entry(earlier, room.config_record)
         fresh = None if isinstance(command, RentRoom) else room
         around = Circumstances("scripted", "scripted-1", claim=Claim(SESSION, uuid7(), _TIMEOUT_MS))
         decision = decide(fresh, command, self.clock.now_ms(), around)
@@ -133,7 +133,7 @@ class Plane:
         # As it would come out of the store: nothing shared with the room in memory.
         self.rooms.setdefault((entry["tenant"], entry["room"]), []).append(_copied(entry))
         self.signals.publish(room_events(entry["tenant"], entry["room"]), b"\n".join(sealed.lines))
-        return answers.of_entry(entry, sealed.room)
+        return answers.of_entry(entry, sealed.room.config_record)
 
     # RoomLog
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,7 +50,9 @@ class LogFolder:
         """Move what grew over the limit aside; children write on into the emptied file."""
         for log in self.path.glob("*.log"):
             if log.stat().st_size > LIMIT_BYTES:
-                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                # On a full disk there is no room for the copy, and all the more reason to empty.
+                with suppress(OSError):
+                    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
                 # Children append, so the next line starts the file anew.
                 with log.open("r+b") as emptied:
                     emptied.truncate()
@@ -58,4 +61,6 @@ class LogFolder:
         """Trim from time to time until cancelled."""
         while True:
             await asyncio.sleep(TRIM_EVERY_S)
-            await asyncio.to_thread(self.trim)
+            # Somebody moved a log away meanwhile: the next pass looks again.
+            with suppress(OSError):
+                await asyncio.to_thread(self.trim)

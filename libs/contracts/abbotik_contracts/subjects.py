@@ -60,7 +60,11 @@ def dead_letters(service: str) -> str:
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream as the provision step declares it; limits of 0 mean none. Ages in seconds."""
+    """A stream as the provision step declares it; limits of 0 mean none. Ages in seconds.
+
+    ``flushed_later`` streams are written to the disk in the background, whatever the server's
+    `sync_interval` is.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -69,7 +73,7 @@ class Stream:
     max_per_subject: int = 0
     max_age_s: int = 0
     max_bytes: int = 0
-    in_memory: bool = False
+    flushed_later: bool = False
     schedules: bool = False
 
 
@@ -91,8 +95,8 @@ STREAMS: tuple[Stream, ...] = (
         "SCHEDULES", ("schedule.>", "due.>"), work_queue=True, discard_new=False, schedules=True
     ),
     Stream("TURNS", ("turn.>",), work_queue=True, max_per_subject=1),
-    # Followers and durable consumers fill holes from the log, so this stream may forget: it is
-    # kept in memory, where a captured event costs no write to the disk.
+    # Followers and durable consumers fill holes from the log, so this stream may forget its newest
+    # messages in a power cut: a captured event then costs no fsync of its own.
     Stream(
         "EVENTS",
         ("evt.>",),
@@ -100,7 +104,7 @@ STREAMS: tuple[Stream, ...] = (
         discard_new=False,
         max_age_s=3600,
         max_bytes=64 * 1024 * 1024,
-        in_memory=True,
+        flushed_later=True,
     ),
     Stream(
         "DLQ",

@@ -14,6 +14,7 @@ from nats.js.api import (
     ConsumerConfig,
     DeliverPolicy,
     DiscardPolicy,
+    PersistMode,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -65,7 +66,8 @@ def stream_config(stream: Stream) -> StreamConfig:
         max_msgs=-1,
         max_age=float(stream.max_age_s),
         max_bytes=stream.max_bytes or -1,
-        storage=StorageType.MEMORY if stream.in_memory else StorageType.FILE,
+        storage=StorageType.FILE,
+        persist_mode=PersistMode.ASYNC if stream.flushed_later else None,
         duplicate_window=_DUPLICATE_WINDOW_S,
         allow_msg_schedules=stream.schedules,
     )

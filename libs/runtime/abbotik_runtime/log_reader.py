@@ -76,12 +76,17 @@ class RoomLogScope:
 
     async def events_after(self, seq: int, limit: int = 500) -> list[LogEntry]:
         """Return the entries from the one that holds event ``seq + 1`` on."""
-        return await self._page({"last_event_seq": {"$gt": seq}}, "last_event_seq", limit)
+        return await self._page(
+            {"events": {"$exists": True}, "last_event_seq": {"$gt": seq}}, "last_event_seq", limit
+        )
 
     async def events_before(self, seq: int, limit: int = 500) -> list[LogEntry]:
         """Return the newest entries that hold events below ``seq``."""
         below = await self._page(
-            {"last_event_seq": {"$lt": seq}}, "last_event_seq", limit, newest=True
+            {"events": {"$exists": True}, "last_event_seq": {"$lt": seq}},
+            "last_event_seq",
+            limit,
+            newest=True,
         )
         straddling = await self.events_after(seq - 1, 1)
         return [*below, *(entry for entry in straddling if first_event_seq(entry) < seq)]
@@ -106,7 +111,12 @@ class RoomLogScope:
     async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
         """Return the turns of the messages with seq ``first`` to ``last``, each as it is now."""
         cursor = self._entries.find(
-            {**self._scope, "turns.message_seq": {"$gte": first, "$lte": last}},
+            {
+                **self._scope,
+                # Named for the index, which holds only entries with turns.
+                "turns": {"$exists": True},
+                "turns.message_seq": {"$gte": first, "$lte": last},
+            },
             {"turns": 1},
             sort=[("rev", ASCENDING)],
         )

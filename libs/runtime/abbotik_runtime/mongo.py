@@ -26,7 +26,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"keys": {"$exists": True}},
         ),
         IndexModel([("session", 1), ("counter", 1)], name="token"),
-        IndexModel([("tenant", 1), ("room", 1), ("last_event_seq", 1)], name="events"),
+        IndexModel(
+            [("tenant", 1), ("room", 1), ("last_event_seq", 1)],
+            name="events",
+            partialFilterExpression={"events": {"$exists": True}},
+        ),
         IndexModel(
             [("tenant", 1), ("room", 1), ("last_message_seq", 1)],
             name="messages",
@@ -40,18 +44,13 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     "rooms": [
         IndexModel([("tenant", 1), ("released", 1), ("rented_at", -1), ("_id", -1)], name="list"),
-        IndexModel(
-            [("at", 1)], name="wanting", partialFilterExpression={"wants_turn": True}
-        ),
-        IndexModel(
-            [("due_at", 1)], name="due", partialFilterExpression={"due_at": {"$type": "number"}}
-        ),
-        IndexModel(
-            [("session", 1)], name="held", partialFilterExpression={"session": {"$type": "string"}}
-        ),
+        IndexModel([("at", 1)], name="wanting", partialFilterExpression={"wants_turn": True}),
+        IndexModel([("due_at", 1)], name="due", partialFilterExpression={"due_at": {"$gt": 0}}),
+        IndexModel([("session", 1)], name="held", partialFilterExpression={"session": {"$gt": ""}}),
     ],
-    # Remembered for 24 h (api.md §1); the key itself is the `_id`.
+    # Remembered for 24 h; the key itself is the `_id`.
     "idempotency": [IndexModel([("at", 1)], name="forget", expireAfterSeconds=24 * 3600)],
+    "tickets": [IndexModel([("usable_until", 1)], name="forget", expireAfterSeconds=0)],
     "workers": [IndexModel([("expires_at", 1)], name="expiry")],
 }
 

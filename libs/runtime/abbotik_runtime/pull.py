@@ -278,7 +278,7 @@ class PullLoop:
             self._less(int(headers[_PENDING]))
             self._wake.set()
         else:
-            self._refused(f"{status} {headers.get('Description', '')}".strip().partition("\n")[0])
+            self._refused(f"{status} {headers.get('Description', '')}".partition("\n")[0].strip())
 
     def _less(self, count: int) -> None:
         self._asked = max(0, self._asked - count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abbotik_contracts.errors import ERRORS
 from abbotik_contracts.policies import Actor
 from abbotik_contracts.providers import provider_named
+from abbotik_contracts.room_config import RoomConfig
 from abbotik_contracts.room_log import (
     LogEntry,
     Record,
@@ -20,8 +21,8 @@ from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.domain.room import Room
 
 
-def of_entry(entry: LogEntry, room: Room) -> Record:
-    """Return the outcome of the command that the entry settled; ``room`` gives the config."""
+def of_entry(entry: LogEntry, config: Record) -> Record:
+    """Return the outcome of the command that the entry settled; ``config`` held with it."""
     answer = entry.get("answer", {})
     kind = answer.get("kind")
     if kind == "refusal":
@@ -38,10 +39,8 @@ def of_entry(entry: LogEntry, room: Room) -> Record:
     if kind == "interrupt":
         turn = entry["state"]["turn"] or {}
         return _ok({"turn_id": turn.get("id"), "status": "interrupting"}, entry)
-    config = entry.get("config") or room.config_record
-    record = room_record(
-        entry["tenant"], entry["room"], entry["state"], config, _warnings(room.config.actors)
-    )
+    warnings = _warnings(RoomConfig.model_validate(config).actors)
+    record = room_record(entry["tenant"], entry["room"], entry["state"], config, warnings)
     return _ok(record, entry)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from abbotik_kernel.clock import Clock
@@ -65,13 +67,15 @@ class Care:
 
     async def _bury(self, dead: DeadSession) -> bool:
         """Repair what a dead worker owed and take over what it held; True when nothing is left."""
-        owed = await self._sweeps.written_by(dead.session, dead.projected_through, _BATCH)
-        for key in owed:
-            await self._keeper.refresh(key)
+        through = dead.projected_through
+        while owed := await self._sweeps.written_by(dead.session, through, _BATCH):
+            rooms = dict.fromkeys(written.key for written in owed)
+            await asyncio.gather(*map(self._keeper.refresh, rooms))
+            through = owed[-1].counter
         held = await self._sweeps.held_by(dead.session, _BATCH)
         for key in held:
             await self._take_over(key, dead.session)
-        return len(owed) < _BATCH and not held
+        return not held
 
     async def _take_over(self, key: RoomKey, session: str) -> None:
         """Recover a room of a session, if its log still says that the session holds it."""

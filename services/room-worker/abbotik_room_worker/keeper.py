@@ -178,20 +178,28 @@ class RoomKeeper:
                 )
                 return self._settled(await self._append(sealed))
             case Refusal() | Nothing():
-                return await self._without_commit(key, command, decision, room if fresh else None)
+                # What a rent decides depends on no copy that could be stale.
+                sure = fresh or isinstance(command, RentRoom)
+                return await self._without_commit(key, command, decision, room, sure=sure)
             case _:
                 assert_never(decision)
 
     async def _without_commit(
-        self, key: RoomKey, command: RoomCommand, decision: Refusal | Nothing, room: Room | None
+        self,
+        key: RoomKey,
+        command: RoomCommand,
+        decision: Refusal | Nothing,
+        room: Room | None,
+        *,
+        sure: bool,
     ) -> Settled | None:
         """Answer what needs no entry: an earlier outcome first, then what a fresh read says."""
         earlier = await self._log.by_key(key, command.id)
         if earlier is not None:
             return await self._repaired(key, earlier)
-        if isinstance(decision, Refusal) and (
-            room is not None or decision.code == "ROOM_NOT_FOUND"
-        ):
+        if not sure:
+            return None
+        if isinstance(decision, Refusal):
             return Settled(answers.refused(decision), _nothing_to_project())
         if room is None:
             return None
@@ -199,7 +207,9 @@ class RoomKeeper:
 
     def _settled(self, applied: Applied | Settled | None) -> Settled | None:
         if isinstance(applied, Applied):
-            return Settled(answers.of_entry(applied.entry, applied.room), applied.projected)
+            return Settled(
+                answers.of_entry(applied.entry, applied.room.config_record), applied.projected
+            )
         return applied
 
     async def _commit(self, draft: Draft) -> Applied | Settled | None:
@@ -239,8 +249,11 @@ class RoomKeeper:
         if room is None:
             return None
         self.noticed(room)
+        config, then = room.config_record, earlier["state"]["config_rev"]
+        if then != room.config_rev:
+            config = await self._log.config(key, then)
         projected = self._project(room, room.last_active_at, None)
-        return Settled(answers.of_entry(earlier, room), projected)
+        return Settled(answers.of_entry(earlier, config), projected)
 
     def _project(self, room: Room, at: int, counter: int | None) -> asyncio.Task[None]:
         task = asyncio.create_task(self._project_until_done(room, at, counter))

@@ -37,6 +37,10 @@ class RoomLog(Protocol):
         """Return the entry that settled an id. Raises UnavailableError."""
         ...
 
+    async def config(self, key: RoomKey, rev: int) -> Record:
+        """Return the configuration that came with an entry. Raises UnavailableError."""
+        ...
+
     async def append(self, entry: LogEntry) -> Appended:
         """Write one entry under its rev. Raises UnavailableError when the outcome is open."""
         ...
@@ -90,6 +94,14 @@ class Signals(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An entry that a session wrote: whose room, and under which counter."""
+
+    key: RoomKey
+    counter: int
+
+
 class Sweeps(Protocol):
     """Rooms of every tenant that need somebody: keys only, never contents."""
 
@@ -105,8 +117,8 @@ class Sweeps(Protocol):
         """Return rooms whose lease names the session."""
         ...
 
-    async def written_by(self, session: str, after_counter: int, limit: int) -> list[RoomKey]:
-        """Return rooms with entries of the session above the counter, each once."""
+    async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:
+        """Return the session's entries above the counter, in the order of their counters."""
         ...
 
     async def newer(self, revs: dict[str, int]) -> list[RoomKey]:

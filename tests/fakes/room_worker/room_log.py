@@ -59,6 +59,11 @@ class FakeRoomLog:
         found = self._settled(key, settled)
         return None if found is None else _stored(found)
 
+    async def config(self, key: RoomKey, rev: int) -> Record:
+        """Return the configuration that came with an entry."""
+        await self._answer()
+        return _stored(self._entry(key, rev))["config"]
+
     async def append(self, entry: LogEntry) -> Appended:
         """Write one entry under its rev, if the weather lets it."""
         raw = _stored(entry)
@@ -104,7 +109,10 @@ class FakeRoomLog:
             raise UnavailableError("the store is away")
 
     def _entry(self, key: RoomKey, rev: int) -> LogEntry:
-        return next(entry for entry in self._store.log_of(*key) if entry["rev"] == rev)
+        for entry in self._store.log_of(*key):
+            if entry["rev"] == rev and "config" in entry:
+                return entry
+        raise LookupError(f"entry {rev} of room {key[1]} has no configuration")
 
     def _settled(self, key: RoomKey, settled: str) -> LogEntry | None:
         return next((e for e in self._store.log_of(*key) if settled in e.get("keys", ())), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abbotik_room_worker.ports import RoomKey
+from abbotik_room_worker.ports import RoomKey, Written
 from tests.fakes.room_worker.store import MemoryStore
 
 
@@ -32,14 +32,14 @@ class FakeSweeps:
         found = (room for room in self._store.rooms.values() if room["session"] == session)
         return [(room["tenant"], room["_id"]) for room in found][:limit]
 
-    async def written_by(self, session: str, after_counter: int, limit: int) -> list[RoomKey]:
-        """Return rooms with entries of the session above the counter, each once."""
-        found = dict.fromkeys(
-            (entry["tenant"], entry["room"])
+    async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:
+        """Return the session's entries above the counter, in the order of their counters."""
+        found = [
+            Written((entry["tenant"], entry["room"]), entry["counter"])
             for entry in self._store.entries.values()
             if entry["session"] == session and entry["counter"] > after_counter
-        )
-        return list(found)[:limit]
+        ]
+        return sorted(found, key=lambda written: written.counter)[:limit]
 
     async def newer(self, revs: dict[str, int]) -> list[RoomKey]:
         """Return the rooms, of those given with the rev that is known here, that moved on."""

@@ -46,6 +46,17 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         binaries.nats_server()
 
 
+def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library that mongod loads, the sentence names Debian's package."""
+
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    with pytest.raises(Fault, match=r"apt-get install libcurl4\b"):
+        binaries.mongod()
+
+
 @contextmanager
 def _collection(port: int, folder: Path) -> Iterator[Collection[dict[str, int]]]:
     """Run mongod on this port and data; yield a collection of its replica set."""

@@ -39,7 +39,7 @@ def _sealed(room: Room | None, command: RoomCommand, begin: Claim | None = None)
 
 
 def _data(sealed: Sealed) -> Record:
-    outcome = answers.of_entry(sealed.entry, sealed.room)
+    outcome = answers.of_entry(sealed.entry, sealed.room.config_record)
     assert outcome["ok"] is True
     assert outcome["rev"] == sealed.room.rev
     assert isinstance(outcome["data"], dict)
@@ -49,7 +49,7 @@ def _data(sealed: Sealed) -> Record:
 def test_message_is_answered_with_its_record_and_its_event() -> None:
     """The seq of the answer is that of `message:queued`; the message waits or runs."""
     sealed = _sealed(rented(), message(2))
-    assert answers.of_entry(sealed.entry, sealed.room)["seq"] == 2
+    assert answers.of_entry(sealed.entry, sealed.room.config_record)["seq"] == 2
     data = _data(sealed)
     assert (data["id"], data["seq"], data["state"], data["turn_id"]) == (uid(2), 1, "queued", None)
     running = _data(_sealed(rented(), message(2), claim()))
@@ -85,7 +85,7 @@ def test_interrupt_is_answered_with_the_turn() -> None:
     """The turn that was told to stop; there is no event, so no seq."""
     sealed = _sealed(active(), interrupt(5))
     assert _data(sealed) == {"turn_id": TURN, "status": "interrupting"}
-    assert answers.of_entry(sealed.entry, sealed.room)["seq"] == 0
+    assert answers.of_entry(sealed.entry, sealed.room.config_record)["seq"] == 0
 
 
 def test_refusal_is_answered_with_its_status() -> None:
@@ -100,7 +100,7 @@ def test_refusal_is_answered_with_its_status() -> None:
         "extra": {"n": 1},
     }
     assert answers.refused(refusal) == expected
-    assert answers.of_entry(sealed.entry, sealed.room) == expected
+    assert answers.of_entry(sealed.entry, sealed.room.config_record) == expected
 
 
 def test_every_refusal_has_a_row_in_the_table() -> None:

@@ -46,6 +46,14 @@ class MongoRoomLog:
         with answering():
             return await self._reader.of(*key).by_key(settled)
 
+    async def config(self, key: RoomKey, rev: int) -> Record:
+        """Return the configuration that came with an entry."""
+        with answering():
+            entry = await self._reader.of(*key).at(rev)
+        if entry is None or "config" not in entry:
+            raise LookupError(f"entry {rev} of room {key[1]} has no configuration")
+        return entry["config"]
+
     async def append(self, entry: LogEntry) -> Appended:
         """Write one entry under its rev."""
         with answering():

@@ -8,7 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.adapters.projections import ROOMS
-from abbotik_room_worker.ports import RoomKey
+from abbotik_room_worker.ports import RoomKey, Written
 from abbotik_runtime.log_reader import ROOM_LOG
 
 _KEY = {"_id": 1, "tenant": 1}
@@ -36,7 +36,7 @@ class MongoSweeps:
 
     async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
         """Return rooms with a deadline that has passed, the oldest first."""
-        return await self._find({"due_at": {"$lte": now_ms}}, limit, [("due_at", 1)])
+        return await self._find({"due_at": {"$gt": 0, "$lte": now_ms}}, limit, [("due_at", 1)])
 
     async def held_by(self, session: str, limit: int) -> list[RoomKey]:
         """Return rooms whose lease names the session."""
@@ -50,18 +50,16 @@ class MongoSweeps:
             cursor = self._rooms.find({"_id": {"$in": list(revs)}}, {**_KEY, "rev": 1})
             return [_key(found) async for found in cursor if found["rev"] > revs[found["_id"]]]
 
-    async def written_by(self, session: str, after_counter: int, limit: int) -> list[RoomKey]:
-        """Return rooms with entries of the session above the counter, each once."""
+    async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:
+        """Return the session's entries above the counter, in the order of their counters."""
         mine = {"session": session, "counter": {"$gt": after_counter}}
+        wanted = {"_id": 0, "tenant": 1, "room": 1, "counter": 1}
         with answering():
-            cursor = await self._entries.aggregate(
-                [
-                    {"$match": mine},
-                    {"$group": {"_id": "$room", "tenant": {"$first": "$tenant"}}},
-                    {"$limit": limit},
-                ]
-            )
-            return [_key(found) async for found in cursor]
+            cursor = self._entries.find(mine, wanted, sort=[("counter", 1)], limit=limit)
+            return [
+                Written((found["tenant"], found["room"]), found["counter"])
+                async for found in cursor
+            ]
 
     async def _find(
         self, filters: dict[str, Any], limit: int, sort: list[tuple[str, int]] | None = None

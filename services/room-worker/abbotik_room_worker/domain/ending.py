@@ -63,6 +63,9 @@ def end_turn(draft: Draft, command: Finish) -> None:
         _say_output(draft, turn, command)
     room.usage = added(room.usage, {**command.usage, "turns": 1})
     draft.turns.append(_ended(turn, draft.now, command))
+    if command.status == "failed":
+        # Before the turn's end, so that who follows this turn alone sees why it failed.
+        _report(draft, command)
     end: Record = {
         "turn_id": turn.id,
         "message_id": turn.message_id,
@@ -132,6 +135,18 @@ def _say_output(draft: Draft, turn: Turn, command: Finish) -> None:
     draft.add("actor:output", payload, actor=turn.agent_id, turn=turn.id)
 
 
+def _report(draft: Draft, command: Finish) -> None:
+    ending = draft.room.status is RoomStatus.RELEASING
+    status = RoomStatus.RELEASING if ending else RoomStatus.FAILED
+    error: Record = {
+        "code": command.error_code or "EXECUTOR_FAILED",
+        "message": command.error_message,
+        "turn_id": command.turn_id,
+        "room_status": status.value,
+    }
+    draft.add("error", error, turn=command.turn_id)
+
+
 def _fail(draft: Draft, command: Finish) -> None:
     room = draft.room
     draft.move(RoomVerb.FAIL)
@@ -143,16 +158,6 @@ def _fail(draft: Draft, command: Finish) -> None:
         "turn_id": command.turn_id,
         "at": rfc3339(draft.now),
     }
-    draft.add(
-        "error",
-        {
-            "code": room.last_error["code"],
-            "message": command.error_message,
-            "turn_id": command.turn_id,
-            "room_status": room.status.value,
-        },
-        turn=command.turn_id,
-    )
 
 
 def _drain(draft: Draft, reason: str) -> None:

@@ -1,0 +1,145 @@
+"""The loops that keep every room with an owner, a deadline and a way out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from abbotik_contracts.policies import WakePolicy
+from tests.service.room_worker.house import TENANT, House, Worker
+
+
+async def _queued(house: House, worker: Worker, content: str = "!say done") -> str:
+    """Return a room with a message that waits; its trigger is lost."""
+    room = await house.rent(worker)
+    worker.waiting_rooms = True
+    await worker.ask(house.message(room, content))
+    worker.waiting_rooms = False
+    await worker.rested()
+    house.signals.triggers.clear()
+    return room
+
+
+async def test_lost_trigger_is_said_again(house: House) -> None:
+    """A room that has waited for a second without a trigger gets one."""
+    worker = await house.worker()
+    room = await _queued(house, worker)
+    await worker.care.sweep()
+    assert not house.signals.triggers
+    await house.pass_time(2_000, worker)
+    await worker.care.sweep()
+    assert list(house.signals.triggers) == [(TENANT, room)]
+
+
+async def test_sleep_comes_by_the_sweep(house: House) -> None:
+    """Past `sleep_after_s` any worker puts the room to sleep, once."""
+    worker, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(worker, wake_policy=WakePolicy(sleep_after_s=5))
+    await house.pass_time(4_000, worker, other)
+    await other.care.sweep()
+    assert house.status(room) == "rented"
+    await house.pass_time(1_000, worker, other)
+    await other.care.sweep()
+    await other.rested()
+    await worker.care.sweep()
+    assert house.types(room) == ["room:rented", "room:sleeping"]
+
+
+async def test_soft_interrupt_escalates_by_the_sweep(house: House) -> None:
+    """A turn that comes to no step is aborted after its deadline."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    worker.pauses.hold()
+    await worker.ask(house.message(room, "!wait 5\n!say never"))
+    await worker.pauses.reached.wait()
+    await worker.ask(house.interrupt(room, mode="soft", deadline_ms=1_000))
+    await worker.keeper.drain()
+    await house.pass_time(1_000, worker)
+    await worker.care.sweep()
+    await worker.rested()
+    assert house.payloads(room, "actor:turn_end")[0]["status"] == "interrupted"
+    assert house.log(room)[-1]["state"]["epoch"] == 1
+
+
+async def test_release_past_its_deadline_is_carried_out(house: House) -> None:
+    """A holder that is gone cannot keep a room from being released."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(dying)
+    dying.pauses.hold()
+    await dying.ask(house.message(room, "!wait 5"))
+    await dying.pauses.reached.wait()
+    await dying.killed()
+    await other.ask(house.release(room))
+    await other.rested()
+    await house.pass_time(10_000, other)
+    await other.care.sweep()
+    assert house.status(room) == "released"
+
+
+async def test_projection_that_was_owed_is_written_after_death(house: House) -> None:
+    """A commit whose worker died before the projection shows in lists all the same."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    room = await _queued(house, dying)
+    dying.projections.gate.clear()
+    dying.runner.draining = True
+    handling = asyncio.ensure_future(dying.handle(house.message(room, "!say owed")))
+    await house.until(room, "message:queued", 2)
+    handling.cancel()
+    await dying.killed()
+    assert house.store.rooms[room]["rev"] < len(house.log(room))
+    await house.expire(other)
+    await other.care.recover()
+    assert house.store.rooms[room]["rev"] == len(house.log(room))
+    assert house.store.rooms[room]["wants_turn"] is True
+
+
+async def test_all_that_a_busy_worker_owed_is_mended(house: House) -> None:
+    """However many rooms a dead worker wrote to, each is repaired and the session is buried."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    dying.runner.draining = True
+    rooms = [await house.rent(dying) for _ in range(200)]
+    for room in rooms:
+        await dying.ask(house.message(room, "!say owed"))
+    await dying.rested()
+    await dying.killed()
+    for room in rooms:
+        house.store.rooms[room].update(rev=0, wants_turn=False)
+    house.store.sessions["w1"].projected_through = 0
+    house.signals.triggers.clear()
+    await house.expire(other)
+    for _ in range(10):
+        await other.care.recover()
+    assert [room for room in rooms if not house.store.rooms[room]["wants_turn"]] == []
+    assert len(house.signals.triggers) == 200
+    assert "w1" not in house.store.sessions
+
+
+async def test_session_that_holds_more_than_there_are_slots_is_not_forgotten(house: House) -> None:
+    """Rooms of a dead worker that find no slot yet keep its session until they do."""
+    dying, other = await house.worker("w1"), await house.worker("w2", slots=1)
+    rooms = [await house.rent(dying) for _ in range(3)]
+    dying.pauses.hold()
+    for room in rooms:
+        await dying.ask(house.message(room, "!wait 5\n!say done"))
+    await dying.killed()
+    await house.expire(other)
+    for _ in range(3):
+        assert "w1" in house.store.sessions
+        await other.care.recover()
+        await other.rested()
+    assert [house.outputs(room) for room in rooms] == [["done"]] * 3
+    await other.care.recover()
+    assert "w1" not in house.store.sessions
+
+
+async def test_draining_worker_takes_nothing_over(house: House) -> None:
+    """Who is about to leave leaves the dead to others."""
+    dying, leaving = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(dying)
+    dying.pauses.hold()
+    await dying.ask(house.message(room, "!wait 5"))
+    await dying.killed()
+    await house.expire(leaving)
+    leaving.runner.draining = True
+    await leaving.care.recover()
+    assert house.payloads(room, "room:recovered") == []
+    assert "w1" in house.store.sessions

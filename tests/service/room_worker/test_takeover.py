@@ -1,0 +1,264 @@
+"""Workers that die, are paused, or are told to stop: their rooms go on elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from abbotik_contracts.room_log import Record
+from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
+from tests.service.room_worker.house import TENANT, House, Worker
+
+
+class Counting:
+    """A tool that counts how often it ran."""
+
+    def __init__(self, *, idempotent: bool) -> None:
+        self.idempotent = idempotent
+        self.ran: list[Record] = []
+
+    async def __call__(self, arguments: Record) -> Record:
+        """Run once."""
+        self.ran.append(arguments)
+        return {"ran": len(self.ran)}
+
+
+async def _holding(house: House, worker: Worker, content: str) -> str:
+    """Return a room whose turn runs at the worker and sleeps at its first pause."""
+    room = await house.rent(worker)
+    worker.pauses.hold()
+    await worker.ask(house.message(room, content))
+    await worker.pauses.reached.wait()
+    return room
+
+
+async def _taken_over(house: House, worker: Worker) -> None:
+    """Let the others be dead and have the worker recover what they held, until all rests."""
+    await house.expire(worker)
+    await worker.care.recover()
+    await worker.rested()
+
+
+async def test_dead_workers_turn_goes_on_elsewhere(house: House) -> None:
+    """The same turn, the next epoch, one answer; then the dead session is buried."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, dying, "!wait 5\n!say done")
+    await dying.killed()
+    await _taken_over(house, other)
+    assert house.outputs(room) == ["done"]
+    assert house.payloads(room, "room:recovered") == [{"epoch": 2, "previous_worker": "w1"}]
+    assert house.types(room).count("actor:turn_start") == 1
+    await other.care.recover()
+    assert "w1" not in house.store.sessions
+
+
+async def test_live_workers_keep_their_rooms(house: House) -> None:
+    """Nobody takes a room from a worker that renews its session."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, holder, "!wait 5\n!say done")
+    await house.pass_time(10_000, holder, other)
+    await other.care.recover()
+    assert house.payloads(room, "room:recovered") == []
+
+
+async def test_worker_that_was_out_of_touch_declares_nobody_dead(house: House) -> None:
+    """After a failover everybody looks dead; only a full expiry of own renewals counts."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, holder, "!wait 5\n!say done")
+    house.clock.advance(60_000)
+    await other.sessions.renew()
+    await other.care.recover()
+    assert house.payloads(room, "room:recovered") == []
+
+
+async def test_settled_calls_are_not_run_again(house: House) -> None:
+    """The next holder answers them from the log and runs only what is left."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    first, second = Counting(idempotent=False), Counting(idempotent=False)
+    dying.tools["count"], other.tools["count"] = first, second
+    room = await _holding(house, dying, '!tool count {"n":1}\n!wait 5\n!tool count {"n":2}')
+    await dying.killed()
+    await _taken_over(house, other)
+    assert (first.ran, second.ran) == ([{"n": 1}], [{"n": 2}])
+    assert house.outputs(room) == ['{"ran": 1}\n{"ran": 1}']
+    assert len(house.payloads(room, "tool:start")) == 2
+    assert house.log(room)[-1]["state"]["usage"]["tool_calls"] == 2
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_call_that_was_left_open_runs_again_only_if_it_may(
+    house: House, idempotent: bool
+) -> None:
+    """An idempotent tool runs again under its call id; the outcome of another is unknown."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+
+    class Stuck(Counting):
+        """A tool during which the worker dies."""
+
+        async def __call__(self, arguments: Record) -> Record:
+            """Sleep until killed."""
+            await dying.pauses(1)
+            return arguments
+
+    tool = Counting(idempotent=idempotent)
+    dying.tools["count"], other.tools["count"] = Stuck(idempotent=idempotent), tool
+    room = await _holding(house, dying, "!tool count {}\n!tool count {}")
+    await dying.killed()
+    await _taken_over(house, other)
+    starts, ends = house.payloads(room, "tool:start"), house.payloads(room, "tool:end")
+    assert [end["call_id"] for end in ends] == [start["call_id"] for start in starts]
+    assert len(ends) == 2
+    if idempotent:
+        assert len(tool.ran) == 2
+        assert [end["status"] for end in ends] == ["completed", "completed"]
+    else:
+        assert len(tool.ran) == 1
+        assert ends[0]["error"]["code"] == "TOOL_OUTCOME_UNKNOWN"
+
+
+async def test_paused_worker_drops_its_turn_when_it_comes_back(house: House) -> None:
+    """What it then tries to commit meets the other's epoch; nothing of it reaches the room."""
+    zombie, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, zombie, "!wait 5\n!tool echo {}\n!say zombie")
+    other.pauses.hold()
+    await house.expire(other)
+    await other.care.recover()
+    await other.pauses.reached.wait()
+    await zombie.sessions.renew()
+    zombie.pauses.go()
+    await zombie.rested()
+    assert house.payloads(room, "tool:start") == []
+    assert not zombie.runner.runs((TENANT, room))
+    other.pauses.go()
+    await other.rested()
+    assert len(house.outputs(room)) == 1
+    assert {e["session"] for e in house.log(room) if e["state"]["epoch"] == 2} == {"w2"}
+
+
+async def test_paused_worker_that_reads_first_drops_its_turn_too(house: House) -> None:
+    """The look at its own rooms stops the turn before it tries anything."""
+    zombie, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, zombie, "!wait 5\n!say zombie")
+    other.pauses.hold()
+    await house.expire(other)
+    await other.care.recover()
+    await other.keeper.drain()
+    await zombie.care.look_at_own_rooms()
+    assert not zombie.runner.runs((TENANT, room))
+    await zombie.rested()
+
+
+async def test_worker_out_of_touch_stops_showing_text_and_starts_no_effect(house: House) -> None:
+    """While it cannot renew, no delta leaves and no tool starts; the turn is not failed."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    tool = Counting(idempotent=True)
+    holder.tools["count"] = other.tools["count"] = tool
+    room = await _holding(house, holder, "!wait 5\n!stream 1 a b\n!tool count {}")
+    deltas = len(house.signals.deltas)
+    house.clock.advance(60_000)
+    holder.pauses.go()
+    await holder.rested()
+    assert len(house.signals.deltas) == deltas
+    assert tool.ran == []
+    assert "error" not in house.types(room)
+    await _taken_over(house, other)
+    assert len(tool.ran) == 1
+    assert house.outputs(room) == ['a b\n{"ran": 1}']
+
+
+async def test_own_orphan_is_begun_again(house: House) -> None:
+    """A room that this session holds and that no task runs is found and run."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    worker.room_log.weather.append("unheard")
+    await worker.handle(house.message(room, "!say found"))
+    await worker.rested()
+    assert house.log(room)[-1]["state"]["lease"] == {"session": "w1", "epoch": 1}
+    assert house.outputs(room) == []
+    house.store.rooms[room]["session"] = "w1"
+    await worker.care.recover()
+    await worker.rested()
+    assert house.outputs(room) == ["found"]
+
+
+async def test_drain_hands_over_what_still_runs(house: House) -> None:
+    """The turn is left at its step, without a holder, and nothing is failed."""
+    leaving, other = await house.worker("w1"), await house.worker("w2")
+    first, second = Counting(idempotent=False), Counting(idempotent=False)
+    leaving.tools["count"], other.tools["count"] = first, second
+    room = await _holding(house, leaving, "!tool count {}\n!wait 5\n!say done")
+    await leaving.runner.drain(0.01)
+    assert house.log(room)[-1]["state"]["lease"] is None
+    assert list(house.signals.triggers) == [(TENANT, room)]
+    assert await other.take((TENANT, room)) is None
+    await other.rested()
+    assert (len(first.ran), len(second.ran)) == (1, 0)
+    assert house.outputs(room) == ['{"ran": 1}\ndone']
+    assert house.payloads(room, "room:recovered") == [{"epoch": 2, "previous_worker": None}]
+    assert "error" not in house.types(room)
+
+
+async def test_drain_lets_a_short_turn_end(house: House) -> None:
+    """A turn that ends within the patience ends here; what waits behind it is left to others."""
+    leaving, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, leaving, "!wait 5\n!say first")
+    await leaving.ask(house.message(room, "!say second"))
+    leaving.runner.draining = True
+    leaving.pauses.go()
+    await leaving.runner.drain(5)
+    assert house.outputs(room) == ["first"]
+    assert house.status(room) == "idle"
+    assert await other.take((TENANT, room)) is None
+    await other.rested()
+    assert house.outputs(room) == ["first", "second"]
+
+
+async def test_drain_of_a_dead_store_ends(house: House) -> None:
+    """What cannot be handed over is left to those who find the session dead."""
+    leaving, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, leaving, "!wait 5\n!say done")
+    leaving.room_log.away = True
+    leaving.keeper._hot.clear()
+    await leaving.runner.drain(0.01)
+    await _taken_over(house, other)
+    assert house.outputs(room) == ["done"]
+
+
+async def test_turn_that_kills_its_workers_is_stopped(house: House) -> None:
+    """After too many lost workers without a step the turn fails with its cause."""
+    dying = await house.worker("w1")
+    room = await _holding(house, dying, "!wait 5\n!say done")
+    for number in range(MAX_RECOVERIES_WITHOUT_PROGRESS + 1):
+        following = await house.worker(f"w{number + 2}")
+        following.pauses.hold()
+        await dying.killed()
+        await house.expire(following)
+        await following.care.recover()
+        dying = following
+    await dying.rested()
+    assert house.status(room) == "failed"
+    assert house.payloads(room, "error")[0]["code"] == "TURN_POISONED"
+
+
+async def test_release_of_a_dead_workers_room_is_carried_out(house: House) -> None:
+    """A releasing room whose holder died is released by whoever takes it over."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, dying, "!wait 5")
+    await dying.killed()
+    await other.ask(house.release(room, result="r"))
+    await _taken_over(house, other)
+    assert house.status(room) == "released"
+    assert house.log(room)[-1]["state"]["result"] == "r"
+
+
+async def test_large_answer_of_a_recovered_turn_is_stored_once(house: House) -> None:
+    """An answer whose commit nobody heard of is one message with one blob."""
+    worker = await house.worker()
+    room = await _holding(house, worker, "!wait 5\n!size 100")
+    worker.room_log.weather.append("unheard")
+    worker.pauses.go()
+    await worker.rested()
+    messages: list[Any] = [m for e in house.log(room) for m in e.get("messages", ())]
+    assert [message["author"] for message in messages] == ["user", "agent"]
+    assert house.store.blobs[TENANT, messages[1]["blob"]] == b"x" * 102_400
