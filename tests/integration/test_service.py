@@ -31,11 +31,14 @@ class Running:
     async def logged(self, event: str) -> dict[str, Any]:
         """Return the first line of this event, from now on; fails when the process ends first."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(START_S):
-            while line := await self.process.stdout.readline():
-                self.lines.append(json.loads(line))
-                if self.lines[-1]["event"] == event:
-                    return self.lines[-1]
+        try:
+            async with asyncio.timeout(START_S):
+                while line := await self.process.stdout.readline():
+                    self.lines.append(json.loads(line))
+                    if self.lines[-1]["event"] == event:
+                        return self.lines[-1]
+        except TimeoutError:
+            raise AssertionError(f"no {event} in {START_S} s: {self.lines}") from None
         raise AssertionError(f"ended without {event}: {self.lines}")
 
     async def get(self, port: int, path: str) -> httpx.Response:

@@ -135,6 +135,15 @@ class Connection:
             return f"NATS does not answer: {type(error).__name__}"
         return None
 
+    async def barrier(self, timeout_s: int = 2) -> None:
+        """Return once the server has handled all that was sent; a nats Error where it is away.
+
+        nats-py writes the PING of a flush before what is still pending, a new subscription for
+        one, so only a second flush comes behind it.
+        """
+        await self.client.flush(timeout=timeout_s)
+        await self.client.flush(timeout=timeout_s)
+
     def on_reconnect(self, hook: Hook) -> None:
         """Call ``hook`` after each reconnect, in a task of its own."""
         self._hooks.append(hook)

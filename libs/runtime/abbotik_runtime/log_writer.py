@@ -17,7 +17,7 @@ import structlog
 from bson import encode
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from abbotik_contracts.room_log import LogEntry
@@ -31,8 +31,9 @@ _MAX_BATCH = 128
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 _IN_FLIGHT = 1
 _DUPLICATE_KEY = 11000
-# Codes that blame the document itself: BadValue, FailedToParse, InvalidBSON, validation, size, key.
-_REFUSED = frozenset({2, 9, 22, 121, 10334, 17280})
+# Codes that blame the document itself: BadValue, FailedToParse, Overflow (too deep), InvalidBSON,
+# validation, size, key.
+_REFUSED = frozenset({2, 9, 15, 22, 121, 10334, 17280})
 _UNAVAILABLE = "MongoDB did not confirm the entry"
 
 
@@ -165,10 +166,28 @@ class LogWriter:
             await self._entries.insert_many([p.raw for p in batch], ordered=False)
         except BulkWriteError as error:
             return _read_bulk_error(batch, cast("dict[str, Any]", error.details))
+        except OperationFailure as error:
+            if error.code in _REFUSED:
+                return await self._insert_apart(batch, error)
+            log.warning("log.insert_unknown", entries=len(batch), error=str(error.code))
+            return _Verdict(unknown=list(batch))
         except PyMongoError as error:
             log.warning("log.insert_unknown", entries=len(batch), error=type(error).__name__)
             return _Verdict(unknown=list(batch))
         return _Verdict(committed=list(batch))
+
+    async def _insert_apart(self, batch: Sequence[_Pending], error: OperationFailure) -> _Verdict:
+        """Find out which document made MongoDB refuse to read any of them."""
+        if len(batch) == 1:
+            return _Verdict(refused=[(batch[0], f"MongoDB refused it with code {error.code}")])
+        whole = _Verdict()
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            part = await self._insert(half)
+            whole.committed += part.committed
+            whole.doubled += part.doubled
+            whole.refused += part.refused
+            whole.unknown += part.unknown
+        return whole
 
     def _settle(self, verdict: _Verdict) -> None:
         for pending in verdict.committed:

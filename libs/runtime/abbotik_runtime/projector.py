@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError
 
 log = structlog.get_logger(__name__)
 
-LINGER_S = 0.02
+LINGER_S = 0.1
 _DUPLICATE_KEY = 11000
 _MAX_BATCH = 256
 
@@ -76,14 +76,7 @@ class Projector:
         self._urgent.clear()
 
     async def _write(self, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
-        error: ProjectionError | None = None
-        try:
-            await self._collection.bulk_write([_forward(doc) for doc, _ in batch], ordered=False)
-        except BulkWriteError as failure:
-            if not _only_older(failure):
-                error = ProjectionError("MongoDB refused a projection")
-        except PyMongoError as failure:
-            error = ProjectionError(type(failure).__name__)
+        error = await self._store([document for document, _ in batch])
         if error is not None:
             log.warning("projection.unwritten", documents=len(batch), error=str(error))
         for _, done in batch:
@@ -94,17 +87,39 @@ class Projector:
             else:
                 done.set_exception(error)
 
+    async def _store(self, documents: list[dict[str, Any]]) -> ProjectionError | None:
+        try:
+            doubled = await self._forward(documents, upsert=True)
+            # Of two that insert a new key at once, the one that came second may be the newer one.
+            await self._forward(doubled, upsert=False)
+        except BulkWriteError:
+            return ProjectionError("MongoDB refused a projection")
+        except Exception as failure:  # noqa: BLE001  nobody may wait for a batch that is forgotten
+            return ProjectionError(type(failure).__name__)
+        return None
 
-def _forward(document: dict[str, Any]) -> UpdateOne:
+    async def _forward(
+        self, documents: list[dict[str, Any]], *, upsert: bool
+    ) -> list[dict[str, Any]]:
+        """Write what is newer than what is stored; return what met a document of its key."""
+        if not documents:
+            return []
+        updates = [_update(document, upsert=upsert) for document in documents]
+        try:
+            await self._collection.bulk_write(updates, ordered=False)
+        except BulkWriteError as failure:
+            details: dict[str, Any] = dict(failure.details or {})
+            errors = details.get("writeErrors", [])
+            if details.get("writeConcernErrors") or {e["code"] for e in errors} != {_DUPLICATE_KEY}:
+                raise
+            return [documents[error["index"]] for error in errors]
+        return []
+
+
+def _update(document: dict[str, Any], *, upsert: bool) -> UpdateOne:
     key = {"_id": document["_id"], "tenant": document["tenant"]}
     return UpdateOne(
         {**key, "rev": {"$lt": document["rev"]}},
         {"$set": {name: value for name, value in document.items() if name not in key}},
-        upsert=True,
+        upsert=upsert,
     )
-
-
-def _only_older(failure: BulkWriteError) -> bool:
-    details: dict[str, Any] = dict(failure.details or {})
-    codes = {error["code"] for error in details.get("writeErrors", ())}
-    return codes <= {_DUPLICATE_KEY} and not details.get("writeConcernErrors")

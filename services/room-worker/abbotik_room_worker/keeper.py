@@ -29,7 +29,7 @@ from abbotik_room_worker.ports import (
 )
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.sealing import Sealed, seal, seal_refusal
-from abbotik_runtime.log_writer import Answered, Committed, Lost
+from abbotik_runtime.log_writer import Answered, Committed, EntryRefusedError, Lost
 
 log = structlog.get_logger(__name__)
 
@@ -223,7 +223,12 @@ class RoomKeeper:
         self.progress.opened(counter)
         try:
             appended = await self._log.append(sealed.entry)
+        except EntryRefusedError:
+            self.progress.settled(counter)
+            self._hot.pop(key, None)
+            raise
         except BaseException:
+            self.progress.doubted(key, after.rev, counter)
             self._hot.pop(key, None)
             raise
         match appended:
@@ -272,6 +277,7 @@ class RoomKeeper:
                 attempt += 1
         if counter is not None:
             self.progress.settled(counter)
+        self.progress.reached((room.tenant, room.id), room.rev)
 
 
 def _nothing_to_project() -> asyncio.Task[None]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abbotik_room_worker.ports import RoomKey
+
 
 class Progress:
     """The counters that are handed out and not settled; what lies below all of them is done."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()
+        self._doubts: dict[RoomKey, dict[int, int]] = {}
         self._highest = 0
 
     def opened(self, counter: int) -> None:
@@ -18,6 +21,19 @@ class Progress:
     def settled(self, counter: int) -> None:
         """Note that the entry is projected and published, or that it is not in the log."""
         self._open.discard(counter)
+
+    def doubted(self, key: RoomKey, rev: int, counter: int) -> None:
+        """Note that nobody knows whether the entry is in the log, and when it may come to be."""
+        self._doubts.setdefault(key, {})[counter] = rev
+
+    def reached(self, key: RoomKey, rev: int) -> None:
+        """Note that a room is projected up to a rev; what was in doubt up to there is settled."""
+        doubts = self._doubts.pop(key, None)
+        for counter, doubtful in (doubts or {}).items():
+            if doubtful <= rev:
+                self.settled(counter)
+            else:
+                self.doubted(key, doubtful, counter)
 
     @property
     def through(self) -> int:

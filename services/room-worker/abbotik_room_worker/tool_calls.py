@@ -116,7 +116,8 @@ class ToolCalls:
     async def _commit(self, step: Step) -> None:
         for attempt in itertools.count():
             try:
-                applied = await self._with.keeper.held(self._key, step)
+                # A stop must not cut a commit: it is projected and said, or nothing of it is there.
+                applied = await asyncio.shield(self._with.keeper.held(self._key, step))
             except UnavailableError:
                 await asyncio.sleep(self._backoff.delay(attempt))
                 continue

@@ -25,7 +25,8 @@ class FakeRoomLog:
     """The unique keys of the real log, and its answers.
 
     ``weather`` is used up by one append each. ``gate`` is waited for before an append is carried
-    out, so that a test can look at what happens meanwhile. ``away`` makes every call fail.
+    out, so that a test can look at what happens meanwhile. ``away`` makes every call fail,
+    ``broken`` makes it raise, ``refusing`` only an append.
     """
 
     def __init__(self, store: MemoryStore, session: str) -> None:
@@ -36,6 +37,7 @@ class FakeRoomLog:
         self.at_gate = asyncio.Event()
         self.away = False
         self.broken: Exception | None = None
+        self.refusing: Exception | None = None
         self._store = store
         self._counter = itertools.count(1)
 
@@ -70,6 +72,8 @@ class FakeRoomLog:
         self.at_gate.set()
         await self.gate.wait()
         await self._answer()
+        if self.refusing is not None:
+            raise self.refusing
         weather = self.weather.popleft() if self.weather else "fair"
         if weather == "unwritten":
             raise UnavailableError("the entry was not written")

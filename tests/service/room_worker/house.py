@@ -29,7 +29,7 @@ from abbotik_contracts.room_commands import (
 )
 from abbotik_contracts.room_log import LogEntry, Record, wire_events
 from abbotik_contracts.subjects import HEADER_REPLY, room_command
-from abbotik_kernel.outcome import Outcome
+from abbotik_kernel.outcome import Done, Outcome
 from abbotik_room_worker.care import Care
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.executors.tools import built_in
@@ -50,7 +50,6 @@ from tests.unit.room_worker.sound_log import SoundLog
 
 TENANT = "acme"
 _PATIENCE_S = 10.0
-_INBOX = "_INBOX.test"
 
 
 class Pauses:
@@ -90,6 +89,8 @@ class Worker:
         self.pauses = Pauses()
         self.waiting_rooms = False
         self.outcomes: list[Record] = []
+        self._inboxes: dict[str, Record] = {}
+        self._numbers = itertools.count(1)
         self.keeper = RoomKeeper(self.room_log, self.projections, house.signals, house.clock)
         self.sessions = FakeSessions(house.store, name, self.keeper.progress, house.clock)
         executors: dict[str, TurnExecutor] = {SCRIPTED.id: ScriptedExecutor(self.pauses)}
@@ -132,18 +133,17 @@ class Worker:
             house.clock,
         )
 
-    async def handle(self, command: RoomCommand) -> Outcome:
+    async def handle(self, command: RoomCommand, inbox: str = "_INBOX.0") -> Outcome:
         """Deliver a command to this worker."""
         subject = room_command(command.tenant, command.room, verb(command))
-        return await self.commands.handle(subject, encode(command), {HEADER_REPLY: _INBOX})
+        return await self.commands.handle(subject, encode(command), {HEADER_REPLY: inbox})
 
     async def ask(self, command: RoomCommand) -> Record:
         """Deliver a command, which must be settled, and return what the caller was told."""
-        before = len(self.outcomes)
-        outcome = await self.handle(command)
-        assert type(outcome).__name__ == "Done", outcome
-        assert len(self.outcomes) == before + 1
-        return self.outcomes[-1]
+        inbox = f"_INBOX.{next(self._numbers)}"
+        outcome = await self.handle(command, inbox)
+        assert isinstance(outcome, Done), outcome
+        return self._inboxes.pop(inbox)
 
     async def take(self, key: RoomKey) -> Outcome | None:
         """Deliver the room's trigger to this worker."""
@@ -170,8 +170,8 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _reply(self, inbox: str, outcome: Record) -> None:
-        assert inbox == _INBOX
         self.outcomes.append(json.loads(json.dumps(outcome)))
+        self._inboxes[inbox] = self.outcomes[-1]
 
 
 class House:
@@ -182,7 +182,6 @@ class House:
         self.signals = FakeSignals()
         self.clock = ManualClock()
         self.workers: dict[str, Worker] = {}
-        self._numbers = itertools.count(1)
 
     async def worker(
         self, name: str = "w1", *, slots: int = 4, turn_timeout_ms: int = 900_000

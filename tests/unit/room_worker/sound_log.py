@@ -29,7 +29,6 @@ _LEADS_TO = {
     "room:sleeping": RoomStatus.SLEEPING,
     "room:releasing": RoomStatus.RELEASING,
     "room:released": RoomStatus.RELEASED,
-    "error": RoomStatus.FAILED,
 }
 _MAY_BEGIN = (RoomStatus.RENTED, RoomStatus.IDLE, RoomStatus.SLEEPING)
 
@@ -112,7 +111,14 @@ class SoundLog:
         assert isinstance(payload, dict)
         if kind in _LEADS_TO:
             self._move(_LEADS_TO[kind])
+        elif kind == "error" and self._status is not RoomStatus.RELEASING:
+            self._move(RoomStatus.FAILED)
+        self._follow_work(event, kind, payload)
+
+    def _follow_work(self, event: Record, kind: str, payload: Record) -> None:
         match kind:
+            case "error":
+                assert payload["room_status"] == self._status
             case "message:queued":
                 assert payload["seq"] == self.accepted[str(payload["message_id"])]
             case "message:withdrawn":

@@ -34,6 +34,18 @@ def test_settling_twice_is_settling_once() -> None:
     assert progress.through == 1
 
 
+def test_doubt_lasts_until_the_room_has_moved_on() -> None:
+    """An entry that may be in the log is owed until its rev is taken, by whomever."""
+    progress, key = Progress(), ("acme", "room")
+    progress.opened(1)
+    progress.doubted(key, 7, 1)
+    progress.reached(key, 6)
+    progress.reached(("acme", "other"), 9)
+    assert progress.through == 0
+    progress.reached(key, 7)
+    assert progress.through == 1
+
+
 @given(st.permutations(range(1, 9)), st.integers(0, 8))
 def test_through_is_the_longest_settled_beginning(order: list[int], settled: int) -> None:
     """In whatever order entries are settled, `through` is just below the first that is not."""

@@ -58,8 +58,6 @@ class RoomMachine(RuleBasedStateMachine):
         self.leases: dict[str, tuple[str, int, str]] = {}
         self.sent: list[tuple[RoomCommand, Answer]] = []
 
-    # The log and the keeper, in their simplest form.
-
     def fresh(self) -> Room:
         """Read the room from its last entry."""
         last = self.entries[-1]
@@ -140,8 +138,6 @@ class RoomMachine(RuleBasedStateMachine):
     def send(self, worker: str, command: RoomCommand, claim: Claim | None = None) -> None:
         """Send a caller's command for the first time."""
         self.sent.append((command, self.request(worker, command, claim)))
-
-    # What may happen.
 
     @initialize(mode=st.sampled_from(["on_message", "explicit"]), sleepy=st.booleans())
     def rent(self, mode: str, *, sleepy: bool) -> None:
@@ -257,8 +253,6 @@ class RoomMachine(RuleBasedStateMachine):
         self.sessions[worker] = f"{worker}-{self.next_number()}"
         self.copies.pop(worker, None)
         self.leases.pop(worker, None)
-
-    # Driving it to quiet.
 
     def end(
         self, worker: str, status: Literal["completed", "failed", "interrupted"], *, goes_on: bool

@@ -123,7 +123,7 @@ def test_poison_turn_stops_as_failed() -> None:
         assert types(draft) == ["room:recovered"]
         room = draft.room
     draft = drafted(held(room, _recover(room, "w99")))
-    assert types(draft) == ["room:recovered", "actor:turn_end", "error"]
+    assert types(draft) == ["room:recovered", "error", "actor:turn_end"]
     assert draft.room.status is RoomStatus.FAILED
     assert draft.room.last_error is not None
     assert draft.room.last_error["code"] == "TURN_POISONED"

@@ -151,7 +151,7 @@ def test_turn_past_its_deadline_fails() -> None:
     assert due_at(room) == due
     undone(held(room, TICK, due - 1))
     draft = drafted(held(room, TICK, due))
-    assert types(draft) == ["actor:turn_end", "error"]
+    assert types(draft) == ["error", "actor:turn_end"]
     assert payload(draft, "error")["code"] == "TURN_TIMEOUT"
     assert draft.room.status is RoomStatus.FAILED
     assert [trigger.id for trigger in draft.room.queue] == [uid(3)]
@@ -160,7 +160,7 @@ def test_turn_past_its_deadline_fails() -> None:
 def test_turn_that_was_handed_over_has_the_same_deadlines() -> None:
     """A turn that nobody takes up ends all the same."""
     room = after(held(active(), HandOver("w1", 1)))
-    assert types(held(room, TICK, T0 + TIMEOUT_MS + TURN_GRACE_MS)) == ["actor:turn_end", "error"]
+    assert types(held(room, TICK, T0 + TIMEOUT_MS + TURN_GRACE_MS)) == ["error", "actor:turn_end"]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class BusCommands:
         """Subscribe the inbox; the bus must be connected. nats-py keeps it over reconnects."""
         inbox = self._bus.client.new_inbox()
         await self._bus.client.subscribe(f"{inbox}.*", cb=self._on_outcome)
-        await self._bus.client.flush()
+        await self._bus.barrier()
         self._bus.on_reconnect(self._ask_again)
         self._inbox = inbox
 

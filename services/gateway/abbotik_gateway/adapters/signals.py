@@ -58,7 +58,7 @@ class BusSignals:
         if not self._bus.connected:
             raise ConnectionError("NATS is not connected")
         try:
-            await self._bus.client.flush(timeout=_FLUSH_S)
+            await self._bus.barrier(_FLUSH_S)
         except nats.errors.Error as error:
             raise ConnectionError(str(error)) from error
 
