@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -78,6 +79,19 @@ class Child:
                 raise RuntimeError(f"{self._program.name} does not serve:\n{tail}")
             time.sleep(POLL_S)
 
+    def pause(self) -> None:
+        """Stop its clock; returns once every thread stands still."""
+        os.kill(self.pid, signal.SIGSTOP)
+        until = time.monotonic() + START_S
+        while not all(_stands(task) for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            if time.monotonic() > until:
+                raise RuntimeError(f"{self._program.name} does not stand still")
+            time.sleep(POLL_S)
+
+    def resume(self) -> None:
+        """Let it run on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """End it in order, and for sure."""
         if self._process is None:
@@ -93,6 +107,11 @@ class Child:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def _stands(task: Path) -> bool:
+    # The state follows the name, which may hold spaces and brackets itself.
+    return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "T"
 
 
 def packaged_nats(home: Path) -> tuple[Child, str]:

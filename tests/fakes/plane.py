@@ -59,8 +59,11 @@ class Plane:
 
     # Commands
 
-    async def send(self, command: RoomCommand, trace: str | None = None) -> Outcome:
+    async def send(
+        self, command: RoomCommand, trace: str | None = None, deadline_s: float = 5.0
+    ) -> Outcome:
         """Decide the command as a worker does."""
+        assert 0 < deadline_s <= 5
         if self.broken is not None and not self.lost:
             raise self.broken
         self.sent.append(command)

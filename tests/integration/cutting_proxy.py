@@ -18,7 +18,8 @@ class CuttingProxy:
     """Listens on a free port of this machine; ``url`` leads to the server through it.
 
     ``cuts`` is how many inserts from now on are carried out and not answered, ``drops`` how many
-    are not even carried out. ``inserts`` counts those that came; ``arrived`` is set by the first.
+    are not even carried out; ``broken`` cuts every message. ``inserts`` counts those that came,
+    and ``arrived`` is set by the first.
     """
 
     def __init__(self, mongo_url: str) -> None:
@@ -28,6 +29,7 @@ class CuttingProxy:
         self._connections: set[asyncio.Task[None]] = set()
         self.cuts = 0
         self.drops = 0
+        self.broken = False
         self.inserts = 0
         self.arrived = asyncio.Event()
 
@@ -75,6 +77,8 @@ class CuttingProxy:
         try:
             while True:
                 message = await _message(reader)
+                if self.broken:
+                    return
                 if b"\x02insert\x00" not in message[:64]:
                     back.write(message)
                     continue

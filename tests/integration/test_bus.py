@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -118,7 +116,7 @@ async def test_a_refusal_for_good_is_raised_at_once(streams: Bus) -> None:
 async def test_retries_keep_the_message_id(own_nats: tuple[Child, str], own_bus: Bus) -> None:
     """A publish that the server answered too late is sent again and still stored once."""
     server, _ = own_nats
-    os.kill(server.pid, signal.SIGSTOP)
+    server.pause()
     try:
         publishing = asyncio.create_task(
             own_bus.publish_stored("cmd.room.t.r.message", b"once", message_id=unique())
@@ -126,7 +124,7 @@ async def test_retries_keep_the_message_id(own_nats: tuple[Child, str], own_bus:
         retries = own_bus.metrics.publish_retries
         await eventually(lambda: retries._value.get() >= 1)
     finally:
-        os.kill(server.pid, signal.SIGCONT)
+        server.resume()
     await publishing
     assert await _count(own_bus, "COMMANDS") == 1
 

@@ -28,6 +28,7 @@ _DUPLICATE_WINDOW_S = 120.0
 _STREAM_FIXED = (
     "retention",
     "storage",
+    "persist_mode",
     "discard",
     "discard_new_per_subject",
     "max_msgs_per_subject",
@@ -126,9 +127,9 @@ def _fixed(owner: str, members: tuple[str, ...], found: object, wanted: object) 
 
 
 def _plain(value: object) -> object:
-    # The server leaves out what is false, and nats-py then says None.
+    # The server leaves out what is false or its default, and nats-py then says None.
     plain = value.value if isinstance(value, Enum) else value
-    return None if plain is False else plain
+    return None if plain is False or plain == PersistMode.DEFAULT.value else plain
 
 
 def _least(members: tuple[str, ...], found: object, wanted: object) -> dict[str, object]:

@@ -35,11 +35,11 @@ class Authority(Protocol):
 class Commands(Protocol):
     """The way to a room worker and back."""
 
-    async def send(self, command: RoomCommand, trace: str | None = None) -> Outcome:
+    async def send(self, command: RoomCommand, trace: str | None, deadline_s: float) -> Outcome:
         """Return what the worker decided; ``trace`` is the caller's `traceparent`.
 
         Raises UnavailableError where the command cannot have been sent, UnconfirmedError where
-        its outcome stays open. Either comes within 5 s.
+        its outcome stays open; either comes within ``deadline_s`` seconds.
         """
         ...
 

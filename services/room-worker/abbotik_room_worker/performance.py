@@ -57,6 +57,7 @@ class Performance:
         self._work: asyncio.Task[TurnAnswer] | None = None
         self._stopping: Literal["soft", "hard"] | None = None
         self._dropped = False
+        self._late = False
         self._backoff = Backoff(first=0.05, ceiling=1.0)
 
     async def run(self) -> Ended | None:
@@ -65,12 +66,12 @@ class Performance:
         if self._dropped or self._stopping == "hard":
             self._work.cancel()
         remaining = (self._turn.deadline_at - self._with.clock.now_ms()) / 1000
-        await asyncio.wait([self._work], timeout=max(0.0, remaining))
-        late = not self._work.done()
-        if late:
-            self._work.cancel()
-            await asyncio.wait([self._work])
-        return None if self._dropped else self._ended(self._work, late=late)
+        alarm = asyncio.get_running_loop().call_later(max(0.0, remaining), self._run_out)
+        try:
+            ended = await self._end_of(self._work)
+        finally:
+            alarm.cancel()
+        return None if self._dropped else ended
 
     def stop(self, *, hard: bool) -> None:
         """End the turn: at its next step, or at once. A turn that has ended stays as it is."""
@@ -143,28 +144,35 @@ class Performance:
             "summary": bool(self._room.config.summary_text),
         }
 
-    def _ended(self, work: asyncio.Task[TurnAnswer], *, late: bool) -> Ended | None:
-        if work.cancelled():
-            if late:
+    def _run_out(self) -> None:
+        self._late = True
+        if self._work is not None:
+            self._work.cancel()
+
+    async def _end_of(self, work: asyncio.Task[TurnAnswer]) -> Ended | None:
+        """Say how the executor ended; None where the lease was lost."""
+        try:
+            answer = await work
+        except asyncio.CancelledError:
+            outer = asyncio.current_task()
+            # A process that ends cancels its tasks; that is no interrupt of the turn.
+            if not work.cancelled() or (outer is not None and outer.cancelling()):
+                raise
+            if self._late:
                 return self._cut("failed", "TURN_TIMEOUT", "the turn passed its deadline")
             return self._cut("interrupted")
-        error = work.exception()
-        match error:
-            case None:
-                answer = work.result()
-                steps = tuple(self._calls.steps)
-                return Ended("completed", answer.text, answer.usage, steps, self._context())
-            case LeaseLostError():
-                return None
-            case SoftStopError():
-                return self._cut("interrupted")
-            case TurnFailedError():
-                return self._cut("failed", error.code, str(error))
-            case _:
-                log.error("turn.executor_broke", turn=self._turn.id, exc_info=error)
-                return self._cut(
-                    "failed", "EXECUTOR_FAILED", f"the executor broke: {type(error).__name__}"
-                )
+        except SoftStopError:
+            return self._cut("interrupted")
+        except LeaseLostError:
+            return None
+        except TurnFailedError as error:
+            return self._cut("failed", error.code, str(error))
+        except Exception as error:
+            log.exception("turn.executor_broke", turn=self._turn.id)
+            text = f"the executor broke: {type(error).__name__}"
+            return self._cut("failed", "EXECUTOR_FAILED", text)
+        steps = tuple(self._calls.steps)
+        return Ended("completed", answer.text, answer.usage, steps, self._context())
 
     def _cut(
         self, status: Literal["failed", "interrupted"], code: str | None = None, message: str = ""

@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
         description="a port from 1 to 65535, or 0 for any free one",
     )
     turn_slots: Annotated[int, Field(ge=1, le=4096)] = Field(
-        default=64,
+        default=256,
         validation_alias="ABBOTIK_TURN_SLOTS",
         description="how many turns may run here at once, from 1 to 4096",
     )

@@ -15,6 +15,7 @@ from abbotik_contracts.room_bodies import MessageBody
 from abbotik_contracts.room_commands import PostMessage, decode
 from abbotik_contracts.subjects import HEADER_BLOB, HEADER_MESSAGE_ID, HEADER_REPLY
 from abbotik_gateway.adapters.commands import BusCommands
+from abbotik_gateway.domain.outcome import Outcome
 from abbotik_gateway.ports import UnavailableError, UnconfirmedError
 from abbotik_runtime.blobs import Blobs
 from abbotik_runtime.bus import Bus
@@ -40,6 +41,13 @@ def message(content: str = "hello") -> PostMessage:
     )
 
 
+async def send(
+    commands: BusCommands, command: PostMessage, deadline_s: float = 4.8, trace: str | None = None
+) -> Outcome:
+    """Send a command."""
+    return await commands.send(command, trace, deadline_s)
+
+
 class Worker:
     """Hears every command, and answers with what ``answer`` returns, or not at all."""
 
@@ -51,7 +59,7 @@ class Worker:
     async def start(self) -> None:
         """Begin to hear."""
         await self._bus.client.subscribe("cmd.room.>", cb=self._on_command)
-        await self._bus.client.flush()
+        await self._bus.barrier()
 
     async def _on_command(self, heard: Msg) -> None:
         self.heard.append(heard)
@@ -91,7 +99,7 @@ async def commands(
 async def test_a_command_gets_its_outcome(commands: BusCommands, worker: Worker) -> None:
     """It is stored, says who asks and where to answer, and the answer comes back."""
     command = message()
-    outcome = await commands.send(command, "00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    outcome = await send(commands, command, trace="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
     assert (outcome.ok, outcome.data) == (True, {"id": "m"})
     (heard,) = worker.heard
     assert heard.subject == f"cmd.room.acme.{command.room}.message"
@@ -109,7 +117,7 @@ async def test_outcomes_find_their_askers(commands: BusCommands, worker: Worker)
 
     worker.answer = echo
     asked = [message() for _ in range(100)]
-    outcomes = await asyncio.gather(*(commands.send(one) for one in asked))
+    outcomes = await asyncio.gather(*(send(commands, one) for one in asked))
     assert [outcome.data["id"] for outcome in outcomes] == [one.id for one in asked]
 
 
@@ -118,8 +126,8 @@ async def test_the_same_command_twice_is_published_twice(
 ) -> None:
     """The stream must not swallow a retry, which the worker alone can answer."""
     command = message()
-    await commands.send(command)
-    await commands.send(command)
+    await send(commands, command)
+    await send(commands, command)
     ids = [worker.header(heard, HEADER_MESSAGE_ID) for heard in worker.heard]
     assert len(set(ids)) == 2
     assert all(one.startswith(command.id) for one in ids)
@@ -130,7 +138,7 @@ async def test_a_large_command_travels_by_reference(
 ) -> None:
     """Above 64 KiB the message is empty and names what is stored for the tenant."""
     command = message("é" * 100_000)
-    await commands.send(command)
+    await send(commands, command)
     (heard,) = worker.heard
     assert heard.data == b""
     stored = await Blobs(database).get("acme", worker.header(heard, HEADER_BLOB))
@@ -143,7 +151,7 @@ async def test_silence_is_unconfirmed(commands: BusCommands, worker: Worker) -> 
     worker.answer = lambda _message: None
     began = time.monotonic()
     with pytest.raises(UnconfirmedError):
-        await commands.send(message(), deadline_s=0.3)
+        await send(commands, message(), 0.3)
     assert time.monotonic() - began < 1.0
     assert len(worker.heard) == 1
 
@@ -155,18 +163,18 @@ async def test_an_unreadable_outcome_is_unconfirmed(
     """What cannot be read tells nobody anything."""
     worker.answer = lambda _message: answer
     with pytest.raises(UnconfirmedError):
-        await commands.send(message())
+        await send(commands, message())
 
 
 async def test_a_late_outcome_harms_nobody(commands: BusCommands, worker: Worker) -> None:
     """An answer after the deadline is dropped, and the next command works."""
     worker.answer = lambda _message: None
     with pytest.raises(UnconfirmedError):
-        await commands.send(message(), deadline_s=0.2)
+        await send(commands, message(), 0.2)
     late = worker.header(worker.heard[0], HEADER_REPLY)
     worker.answer = lambda _message: orjson.dumps({"ok": True, "data": {"id": "new"}})
     await worker._bus.publish(late, b'{"ok":true,"data":{"id":"old"}}')
-    assert (await commands.send(message())).data == {"id": "new"}
+    assert (await send(commands, message())).data == {"id": "new"}
 
 
 async def test_before_nats_is_reached_nothing_is_sent(
@@ -176,7 +184,7 @@ async def test_before_nats_is_reached_nothing_is_sent(
     commands = BusCommands(Bus(settings, "gateway"), Blobs(database))
     assert not commands.ready
     with pytest.raises(UnavailableError):
-        await commands.send(message())
+        await send(commands, message())
 
 
 @pytest.fixture
@@ -202,7 +210,7 @@ async def test_an_outcome_that_was_lost_with_the_connection_is_asked_for_again(
     """After a reconnect the command is published again, and its stored outcome comes."""
     child, commands, worker = lonely
     worker.answer = lambda _message: None
-    asked = asyncio.create_task(commands.send(message()))
+    asked = asyncio.create_task(send(commands, message()))
     await eventually(lambda: worker.heard)
     worker.answer = lambda _message: orjson.dumps({"ok": True, "data": {"id": "stored"}})
     child.kill()
@@ -220,14 +228,14 @@ async def test_nats_away_is_unavailable_and_comes_back(
     await eventually(lambda: not commands._bus.connected)
     began = time.monotonic()
     with pytest.raises(UnavailableError):
-        await commands.send(message(), deadline_s=1.0)
+        await send(commands, message(), 1.0)
     assert time.monotonic() - began < 2.0
     child.start()
     await eventually(lambda: commands._bus.connected)
 
     async def works() -> Any:
         try:
-            return (await commands.send(message(), deadline_s=1.0)).ok
+            return (await send(commands, message(), 1.0)).ok
         except (UnavailableError, UnconfirmedError):
             return False
 

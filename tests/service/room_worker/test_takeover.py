@@ -225,6 +225,19 @@ async def test_drain_of_a_dead_store_ends(house: House) -> None:
     assert house.outputs(room) == ["done"]
 
 
+async def test_process_that_ends_does_not_end_its_turns(house: House) -> None:
+    """A loop that is closed cancels what runs; in the log the turn is as it was."""
+    ending, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, ending, "!wait 5\n!say done")
+    before = house.log(room)
+    for task in ending.runner._tasks:
+        task.cancel()
+    await ending.rested()
+    assert house.log(room) == before
+    await _taken_over(house, other)
+    assert house.outputs(room) == ["done"]
+
+
 async def test_turn_that_kills_its_workers_is_stopped(house: House) -> None:
     """After too many lost workers without a step the turn fails with its cause."""
     dying = await house.worker("w1")

@@ -1,7 +1,6 @@
 """One room, several workers with stale copies, time that passes: the log stays sound.
 
-The machine stands in for keeper and log: it decides on a worker's copy, seals, and appends where
-the rev is free and the keys are new, as the unique indexes of the real log have it.
+The machine stands in for keeper and log: it decides on a worker's copy, seals, and appends.
 """
 
 from __future__ import annotations
@@ -40,7 +39,10 @@ from tests.unit.room_worker.sound_log import SoundLog
 
 MAX_QUEUE = 3
 WORKERS = st.sampled_from(["a", "b", "c"])
+PICKS = st.integers(0, 2)
 Answer = LogEntry | None
+End = Literal["completed", "failed", "interrupted"]
+ENDS: tuple[End, ...] = ("completed", "completed", "failed", "interrupted")
 
 
 class RoomMachine(RuleBasedStateMachine):
@@ -135,11 +137,17 @@ class RoomMachine(RuleBasedStateMachine):
         """Return a claim of that worker for a new turn."""
         return Claim(self.sessions[worker], uid(500_000 + self.next_number()), 60_000)
 
+    def believer(self, pick: int) -> str:
+        """Return one of the workers that believe to run the turn; at most one of them is right."""
+        return sorted(self.leases)[pick % len(self.leases)]
+
     def send(self, worker: str, command: RoomCommand, claim: Claim | None = None) -> None:
         """Send a caller's command for the first time."""
         self.sent.append((command, self.request(worker, command, claim)))
 
-    @initialize(mode=st.sampled_from(["on_message", "explicit"]), sleepy=st.booleans())
+    @initialize(
+        mode=st.sampled_from(["on_message", "on_message", "explicit"]), sleepy=st.booleans()
+    )
     def rent(self, mode: str, *, sleepy: bool) -> None:
         """Begin the room."""
         policy = {"mode": mode, **({"sleep_after_s": 5} if sleepy else {})}
@@ -161,13 +169,16 @@ class RoomMachine(RuleBasedStateMachine):
         command = wake(self.next_number(), content=content)
         self.send(worker, command, self.claim(worker) if slot else None)
 
+    @precondition(lambda self: self.leases or self.number % 5 == 0)
     @rule(worker=WORKERS, mode=st.sampled_from(["soft", "hard"]), wait=st.sampled_from([0, 3_000]))
     def interrupt(self, worker: str, mode: str, wait: int) -> None:
         """Interrupt whatever runs."""
         self.send(worker, interrupt(self.next_number(), mode=mode, deadline_ms=wait))
 
     @rule(
-        worker=WORKERS, mode=st.sampled_from([None, "explicit"]), sleep=st.sampled_from([None, 5])
+        worker=WORKERS,
+        mode=st.sampled_from([None, None, "explicit"]),
+        sleep=st.sampled_from([None, 5]),
     )
     def patch(self, worker: str, mode: str | None, sleep: int | None) -> None:
         """Change when the room starts turns and when it sleeps."""
@@ -196,11 +207,11 @@ class RoomMachine(RuleBasedStateMachine):
             if room.turn is not None and room.lease is None:
                 self.held(worker, Recover(self.sessions[worker], None, room.epoch))
 
-    @rule(worker=WORKERS, opens=st.booleans())
-    def step(self, worker: str, *, opens: bool) -> None:
-        """Open a tool call, or settle the ones that are open, if the worker believes to run."""
-        if worker not in self.leases:
-            return
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICKS, opens=st.booleans())
+    def step(self, pick: int, *, opens: bool) -> None:
+        """Open a tool call or settle the open ones, by a worker that believes to run the turn."""
+        worker = self.believer(pick)
         session, epoch, turn_id = self.leases[worker]
         if opens:
             call = OpenCall(uid(self.next_number()), "echo", idempotent=True)
@@ -212,17 +223,11 @@ class RoomMachine(RuleBasedStateMachine):
         )
         self.held(worker, Step(session, epoch, turn_id, settled=ends))
 
-    @rule(
-        worker=WORKERS,
-        status=st.sampled_from(["completed", "failed", "interrupted"]),
-        goes_on=st.booleans(),
-    )
-    def finish(
-        self, worker: str, status: Literal["completed", "failed", "interrupted"], *, goes_on: bool
-    ) -> None:
-        """End the turn that the worker believes to run."""
-        if worker in self.leases:
-            self.end(worker, status, goes_on=goes_on)
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICKS, status=st.sampled_from(ENDS), goes_on=st.booleans())
+    def finish(self, pick: int, status: End, *, goes_on: bool) -> None:
+        """End the turn that a worker believes to run."""
+        self.end(self.believer(pick), status, goes_on=goes_on)
 
     @rule(worker=WORKERS)
     def recover(self, worker: str) -> None:
@@ -231,12 +236,13 @@ class RoomMachine(RuleBasedStateMachine):
         if room.lease is not None and room.lease.session != self.sessions[worker]:
             self.held(worker, Recover(self.sessions[worker], room.lease.session, room.epoch))
 
-    @rule(worker=WORKERS)
-    def hand_over(self, worker: str) -> None:
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICKS)
+    def hand_over(self, pick: int) -> None:
         """Give the lease back."""
-        if worker in self.leases:
-            session, epoch, _ = self.leases[worker]
-            self.held(worker, HandOver(session, epoch))
+        worker = self.believer(pick)
+        session, epoch, _ = self.leases[worker]
+        self.held(worker, HandOver(session, epoch))
 
     @rule(worker=WORKERS, wait=st.sampled_from([0, 1, 700, 2_000, 5_000, 30_000, 90_000]))
     def tick(self, worker: str, wait: int) -> None:
@@ -254,9 +260,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.copies.pop(worker, None)
         self.leases.pop(worker, None)
 
-    def end(
-        self, worker: str, status: Literal["completed", "failed", "interrupted"], *, goes_on: bool
-    ) -> None:
+    def end(self, worker: str, status: End, *, goes_on: bool) -> None:
         """End a turn as its holder would."""
         session, epoch, turn_id = self.leases[worker]
         ending = Finish(
@@ -291,5 +295,5 @@ class RoomMachine(RuleBasedStateMachine):
         self.log.check_quiet(self.entries[-1])
 
 
-RoomMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+RoomMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestRoomMachine = RoomMachine.TestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nats.js.api import RetentionPolicy, StorageType
+from nats.js.api import PersistMode, RetentionPolicy, StorageType
 
 from abbotik_contracts.subjects import CONSUMERS, STREAMS
 from abbotik_runtime.declared import (
@@ -35,6 +35,7 @@ def test_a_stream_as_declared_has_nothing_to_change(stream: Any) -> None:
     [
         ("retention", RetentionPolicy.LIMITS),
         ("storage", StorageType.MEMORY),
+        ("persist_mode", PersistMode.ASYNC),
         ("discard_new_per_subject", None),
         ("max_msgs_per_subject", -1),
         ("allow_msg_schedules", True),

@@ -10,10 +10,10 @@ from bson import encode
 from bson.raw_bson import RawBSONDocument
 
 from abbotik_contracts.room_log import LogEntry
-from abbotik_runtime.log_writer import _Pending, _read_bulk_error
+from abbotik_runtime.log_writer import _Pending, _read_reply
 
 _DUPLICATE = {"code": 11000, "keyPattern": {"_id": 1}}
-_CONCERN = [{"code": 64, "errmsg": "waiting for replication timed out"}]
+_CONCERN = {"code": 64, "errmsg": "waiting for replication timed out"}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def _errors(**by_index: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_entries_that_are_not_named_are_committed(batch: list[_Pending]) -> None:
     """A pure list of write errors is an answer for all of the batch."""
-    verdict = _read_bulk_error(batch, {"writeErrors": _errors(e1=_DUPLICATE), "nInserted": 2})
+    verdict = _read_reply(batch, {"writeErrors": _errors(e1=_DUPLICATE)})
     assert verdict.committed == [batch[0], batch[2]]
     assert verdict.doubled == [batch[1]]
     assert (verdict.unknown, verdict.refused) == ([], [])
@@ -44,16 +44,16 @@ async def test_entries_that_are_not_named_are_committed(batch: list[_Pending]) -
 
 async def test_success_beside_a_write_concern_error_is_unknown(batch: list[_Pending]) -> None:
     """A bulk can report success and that nobody confirmed it: then nothing is known."""
-    details = {"writeErrors": [], "writeConcernErrors": _CONCERN, "nInserted": 3}
-    verdict = _read_bulk_error(batch, details)
+    details = {"writeErrors": [], "writeConcernError": _CONCERN}
+    verdict = _read_reply(batch, details)
     assert verdict.unknown == batch
     assert verdict.committed == []
 
 
 async def test_duplicate_beside_a_write_concern_error_is_unknown(batch: list[_Pending]) -> None:
     """The entry in the way may be taken back by a failover, so it is no answer yet."""
-    details = {"writeErrors": _errors(e0=_DUPLICATE), "writeConcernErrors": _CONCERN}
-    verdict = _read_bulk_error(batch, details)
+    details = {"writeErrors": _errors(e0=_DUPLICATE), "writeConcernError": _CONCERN}
+    verdict = _read_reply(batch, details)
     assert verdict.unknown == batch
     assert verdict.doubled == []
 
@@ -61,7 +61,7 @@ async def test_duplicate_beside_a_write_concern_error_is_unknown(batch: list[_Pe
 @pytest.mark.parametrize("code", [2, 9, 15, 22, 121, 10334, 17280])
 async def test_document_that_is_at_fault_is_refused(batch: list[_Pending], code: int) -> None:
     """The entry would be refused for ever; its mates are committed."""
-    verdict = _read_bulk_error(batch, {"writeErrors": _errors(e2={"code": code})})
+    verdict = _read_reply(batch, {"writeErrors": _errors(e2={"code": code})})
     assert verdict.committed == batch[:2]
     assert verdict.refused == [(batch[2], f"MongoDB refused it with code {code}")]
 
@@ -69,11 +69,11 @@ async def test_document_that_is_at_fault_is_refused(batch: list[_Pending], code:
 @pytest.mark.parametrize("code", [189, 91, 11600, 10107, 262, 50])
 async def test_any_other_error_is_unknown(batch: list[_Pending], code: int) -> None:
     """A server that steps down or stops while it writes says nothing about the entry."""
-    verdict = _read_bulk_error(batch, {"writeErrors": _errors(e0={"code": code})})
+    verdict = _read_reply(batch, {"writeErrors": _errors(e0={"code": code})})
     assert verdict.unknown == [batch[0]]
     assert verdict.committed == batch[1:]
 
 
 async def test_details_without_anything_are_an_answer(batch: list[_Pending]) -> None:
     """No errors of either kind: all is committed."""
-    assert _read_bulk_error(batch, {}).committed == batch
+    assert _read_reply(batch, {}).committed == batch

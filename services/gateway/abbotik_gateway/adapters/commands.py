@@ -52,16 +52,17 @@ class BusCommands:
         return bool(self._inbox)
 
     async def start(self) -> None:
-        """Subscribe the inbox; the bus must be connected. nats-py keeps it over reconnects."""
+        """Subscribe the inbox; the bus must have been connected. nats-py keeps it over reconnects.
+
+        Nothing is waited for: the server reads the subscription before any command that follows it
+        on the same connection.
+        """
         inbox = self._bus.client.new_inbox()
         await self._bus.client.subscribe(f"{inbox}.*", cb=self._on_outcome)
-        await self._bus.barrier()
         self._bus.on_reconnect(self._ask_again)
         self._inbox = inbox
 
-    async def send(
-        self, command: RoomCommand, trace: str | None = None, deadline_s: float = 4.8
-    ) -> Outcome:
+    async def send(self, command: RoomCommand, trace: str | None, deadline_s: float) -> Outcome:
         """Return what the worker decided; UnavailableError or UnconfirmedError if nobody knows.
 
         After a reconnect the command is published again under its own id, because its outcome may

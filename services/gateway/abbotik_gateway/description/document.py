@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from abbotik_contracts.errors import ERRORS
 from abbotik_gateway.description.components import components
 from abbotik_gateway.description.records import ID, Schema, listed, maybe, named, record
-from abbotik_gateway.routes.operation import Operation, Parameter, PlainRoute, Shown
+from abbotik_gateway.routes.operation import READ_S, Operation, Parameter, PlainRoute, Shown, within
 from abbotik_gateway.web.answers import PROBLEM
 
 VERSION = "0.1.0"
@@ -38,16 +38,21 @@ _WITH_BODY = (
     "VALIDATION_FAILED",
     "COMMAND_UNCONFIRMED",
 )
+# What an answer outside of the envelope is, by its media type; text where it is not named here.
+_BARE = {"application/json": "object"}
 _KEYED = ("IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_IN_PROGRESS")
 
 
 def add_operations(app: FastAPI, operations: list[Operation]) -> None:
     """Register the operations on each of their paths, and let the app describe them."""
     for operation in operations:
+        endpoint = operation.endpoint
+        if operation.reads:
+            endpoint = within(endpoint, READ_S)
         for index, path in enumerate(operation.paths):
             app.router.add_api_route(
                 path,
-                operation.endpoint,
+                endpoint,
                 methods=[operation.method],
                 operation_id=operation.name + ("" if index == 0 else "Alias"),
                 summary=operation.summary,
@@ -137,7 +142,7 @@ def _codes(operation: Operation) -> tuple[str, ...]:
 
 def _content(shown: Shown) -> dict[str, Any]:
     if shown.schema is None:
-        return {shown.media_type: {"schema": {"type": "string"}}}
+        return {shown.media_type: {"schema": {"type": _BARE.get(shown.media_type, "string")}}}
     return {shown.media_type: {"schema": _enveloped(named(shown.schema), shown.form)}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
@@ -31,11 +32,20 @@ class Outcome:
     status: int = 0
     extra: Record = field(default_factory=dict)
 
-    def settled(self) -> Outcome:
-        """Return the outcome of an accepted command; raise the Problem of a refused one."""
+    def settled(self, headers: Mapping[str, str] | None = None) -> Outcome:
+        """Return the outcome of an accepted command; raise the Problem of a refused one.
+
+        ``headers`` go out with the Problem.
+        """
         if self.ok:
             return self
-        raise Problem(self.code, self.detail or None, status=self.status or None, extra=self.extra)
+        raise Problem(
+            self.code,
+            self.detail or None,
+            status=self.status or None,
+            extra=self.extra,
+            headers=headers,
+        )
 
     def record(self) -> Record:
         """Return the wire form."""

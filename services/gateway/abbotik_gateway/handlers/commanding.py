@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from time import monotonic
 from typing import TypedDict
 
 import structlog
@@ -32,6 +34,9 @@ class Ids(TypedDict):
     request_id: str
 
 
+# What a key's last write may take, however late it is.
+_LEAST_S = 0.2
+
 Build = Callable[[Ids], RoomCommand]
 
 
@@ -40,12 +45,14 @@ class Order:
     """A request for a command.
 
     ``room`` is None where the room is to be made. ``members`` are the body, which with the room
-    and the verb tells requests of the same ``key`` apart. ``trace`` is the caller's `traceparent`.
+    and the verb tells requests of the same ``key`` apart. ``trace`` is the caller's `traceparent`;
+    ``until`` is when the answer is due, by the monotonic clock.
     """
 
     caller: Caller
     request_id: str
     members: dict[str, JsonValue]
+    until: float
     room: str | None = None
     key: str | None = None
     trace: str | None = None
@@ -53,10 +60,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The outcome of an accepted command; ``replayed`` says that a stored answer gave it."""
+    """The outcome of a command; ``replayed`` says that it is a stored one."""
 
     outcome: Outcome
     replayed: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that say so."""
+        return {"Idempotent-Replayed": "true"} if self.replayed else {}
 
 
 class Commanding:
@@ -83,7 +95,7 @@ class Commanding:
             room=room,
         )
         settled = await self._run_keyed(order, build, wanted)
-        return Settled(settled.outcome.settled(), settled.replayed)
+        return Settled(settled.outcome.settled(settled.headers), settled.replayed)
 
     async def _run_keyed(self, order: Order, build: Build, wanted: Keyed) -> Settled:
         stored = await self._keys.begin(wanted)
@@ -95,10 +107,10 @@ class Commanding:
         try:
             outcome = await self._send(order, build, stored.command, stored.room)
         except (UnavailableError, UnconfirmedError):
-            await _if_possible(self._keys.reopen(stored))
+            await _if_possible(self._keys.reopen(stored), order.until)
             raise
         # Before the answer: a second request that comes after it must find the outcome.
-        await _if_possible(self._keys.finish(stored, outcome))
+        await _if_possible(self._keys.finish(stored, outcome), order.until)
         return Settled(outcome)
 
     async def _send(self, order: Order, build: Build, command_id: str, room: str) -> Outcome:
@@ -111,14 +123,15 @@ class Commanding:
                 "request_id": order.request_id,
             }
         )
-        outcome = await self._commands.send(command, order.trace)
+        outcome = await self._commands.send(command, order.trace, order.until - monotonic())
         self._seen.note(order.caller.tenant, room, outcome.rev)
         return outcome
 
 
-async def _if_possible(written: Awaitable[None]) -> None:
+async def _if_possible(written: Awaitable[None], until: float) -> None:
     """Await what only makes the next request with the key quicker: the worker knows the command."""
     try:
-        await written
-    except UnavailableError as error:
+        async with asyncio.timeout(max(_LEAST_S, until - monotonic())):
+            await written
+    except (UnavailableError, TimeoutError) as error:
         log.warning("idempotency.unwritten", cause=repr(error))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abbotik_gateway.domain.follow_query import MAX_POSITION, MAX_ROOMS
 from abbotik_gateway.routes.events import EventRoutes
-from abbotik_gateway.routes.messages import EVENT_STREAM
-from abbotik_gateway.routes.operation import Operation, Parameter, Shown, room_paths
+from abbotik_gateway.routes.operation import EVENT_STREAM, Operation, Parameter, Shown, room_paths
 
 _FLAG = {"type": "string", "enum": ["true", "false"]}
 _POSITION = {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import monotonic
 
 from starlette.requests import Request
 
@@ -14,6 +15,9 @@ from abbotik_gateway.handlers.reading import known_id
 from abbotik_gateway.web.body import JSON_TYPES, read_json
 from abbotik_gateway.web.gate import Gate
 
+# A POST answers within 5 s (design §10), what the caller waits for on purpose apart.
+ANSWER_S = 4.8
+
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -22,15 +26,22 @@ async def order(request: Request, gate: Gate, types: tuple[str, ...] = JSON_TYPE
 
     Checked in this order: the caller, the room's id, the key, the body's size, type and JSON.
     """
+    began = monotonic()
     caller = await gate.caller_of(request, "edit")
+    # The body's receipt has a limit of its own: how long it takes is up to the caller.
+    left_s = ANSWER_S - (monotonic() - began)
     room = request.path_params.get("room_id")
+    key = read_key(request.headers.getlist("idempotency-key"))
+    room = None if room is None else known_id(room, "ROOM_NOT_FOUND")
+    members = await read_json(request, types)
     return Order(
         caller=caller,
         request_id=request.scope["state"]["request_id"],
-        room=None if room is None else known_id(room, "ROOM_NOT_FOUND"),
-        key=read_key(request.headers.getlist("idempotency-key")),
+        members=members,
+        until=monotonic() + left_s,
+        room=room,
+        key=key,
         trace=_trace(request),
-        members=await read_json(request, types),
     )
 
 
@@ -47,11 +58,9 @@ def base_of(request: Request) -> str:
 
 def of_command(settled: Settled, location: str | None = None) -> dict[str, str]:
     """Return the headers of an accepted command's answer."""
-    headers: dict[str, str] = {}
+    headers = settled.headers
     if location is not None:
         headers["Location"] = location
-    if settled.replayed:
-        headers["Idempotent-Replayed"] = "true"
     return headers
 
 

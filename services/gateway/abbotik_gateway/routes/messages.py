@@ -23,11 +23,10 @@ from abbotik_gateway.domain.prefer import read_wait
 from abbotik_gateway.handlers.commanding import Commanding, Order
 from abbotik_gateway.handlers.reading import Reading
 from abbotik_gateway.routes import heads
+from abbotik_gateway.routes.operation import EVENT_STREAM
 from abbotik_gateway.streams import Streams
 from abbotik_gateway.web.answers import enveloped, page
 from abbotik_gateway.web.gate import Gate
-
-EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ rest of a message's way through the gateway, so what it would derive is written 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,10 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+EVENT_STREAM = "text/event-stream"
+# Whatever is away, a read ends within 5 s (design §10), however many queries it takes.
+READ_S = 4.8
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -65,6 +70,12 @@ class Operation:
     text: str = ""
     body_types: tuple[str, ...] = field(default=("application/json",))
 
+    @property
+    def reads(self) -> bool:
+        """Whether it reads what is stored and answers at once, which a stream does not."""
+        streams = any(shown.media_type == EVENT_STREAM for shown in self.answers.values())
+        return self.method == "GET" and self.needs is not None and not streams
+
 
 def room_paths(rest: str = "") -> tuple[str, ...]:
     """Return the path of a room route in both families."""
@@ -82,6 +93,16 @@ class PlainRoute(APIRoute):
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:  # noqa: ANN401  FastAPI's own
         super().__init__(path, endpoint, **options)
         self.app = _plain(endpoint)
+
+
+def within(endpoint: Endpoint, limit_s: float) -> Endpoint:
+    """Return the handler with a limit; TimeoutError past it."""
+
+    async def limited(request: Request) -> Response:
+        async with asyncio.timeout(limit_s):
+            return await endpoint(request)
+
+    return limited
 
 
 def _plain(endpoint: Endpoint) -> ASGIApp:

@@ -102,7 +102,9 @@ class Edge:
             await self._refuse(inner, exchange, error, method)
         finally:
             route = getattr(inner.get("route"), "path_format", "none")
-            self._meter.request(method, route, exchange.status, perf_counter() - began)
+            took = perf_counter() - began
+            self._meter.request(method, route, exchange.status, took)
+            log.debug("request", method=method, route=route, status=exchange.status, took_s=took)
 
     async def _refuse(
         self, scope: Scope, exchange: Exchange, error: Exception, method: str

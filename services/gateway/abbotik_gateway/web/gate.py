@@ -33,18 +33,18 @@ class Gate:
         return caller
 
     async def _identify(self, token: str) -> Caller:
-        refusal = Problem("AUTH_TOKEN_INVALID")
+        refusal: Problem | None = None
         for authority in self._authorities:
             try:
                 caller = await authority.identify(token)
             except Problem as problem:
                 # One that cannot tell outweighs one that said no: never 401 for want of an answer.
-                if refusal.code != "AUTH_UNAVAILABLE":
+                if refusal is None or refusal.code != "AUTH_UNAVAILABLE":
                     refusal = problem
                 continue
             if caller is not None:
                 return caller
-        raise refusal
+        raise refusal or Problem("AUTH_TOKEN_INVALID")
 
 
 def read_token(request: Request) -> str:

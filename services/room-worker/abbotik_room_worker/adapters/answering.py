@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from pymongo.errors import PyMongoError
 
@@ -11,11 +10,28 @@ from abbotik_room_worker.ports import UnavailableError
 from abbotik_runtime.log_writer import UnknownOutcomeError
 from abbotik_runtime.projector import ProjectionError
 
+_NO_ANSWER = (PyMongoError, UnknownOutcomeError, ProjectionError)
 
-@contextmanager
-def answering() -> Iterator[None]:
+
+class _Answering:
+    """A class and not a generator: it is entered several times for each turn."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, _NO_ANSWER):
+            raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
+
+
+_ANSWERING = _Answering()
+
+
+def answering() -> _Answering:
     """Turn a failed call of MongoDB into UnavailableError; the cause stays attached."""
-    try:
-        yield
-    except (PyMongoError, UnknownOutcomeError, ProjectionError) as error:
-        raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
+    return _ANSWERING

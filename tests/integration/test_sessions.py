@@ -1,0 +1,157 @@
+"""Worker sessions on a real server: the server's time, bad weather, several renewals at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import cast
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from abbotik_room_worker.adapters import sessions as module
+from abbotik_room_worker.adapters.sessions import WORKERS, MongoSessions
+from abbotik_room_worker.ports import UnavailableError
+from abbotik_room_worker.progress import Progress
+from abbotik_runtime import mongo
+from abbotik_runtime.ids import uuid7
+from tests.eventually import eventually
+from tests.integration.cutting_proxy import CuttingProxy
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make sessions expire after 0.3 s, and wait no longer for a renewal."""
+    monkeypatch.setattr(module, "EXPIRY_S", 0.3)
+    monkeypatch.setattr(module, "_RENEWAL_TIMEOUT_S", 0.2)
+
+
+@pytest.fixture
+async def away() -> AsyncIterator[mongo.Database]:
+    """Yield a database on a server that does not answer."""
+    client: mongo.Client = AsyncMongoClient(
+        "mongodb://127.0.0.1:1/", timeoutMS=100, serverSelectionTimeoutMS=100
+    )
+    yield client["x"]
+    await client.close()
+
+
+async def _now(database: mongo.Database) -> datetime:
+    cursor = await database.aggregate([{"$documents": [{"now": "$$NOW"}]}])
+    return cast("datetime", (await cursor.next())["now"])
+
+
+async def test_times_are_the_servers(database: mongo.Database) -> None:
+    """What is stored comes from the database's clock; a worker's wrong clock has no say."""
+    session = MongoSessions(database, "w1", Progress())
+    before = await _now(database)
+    await session.renew()
+    after = await _now(database)
+    stored = await database[WORKERS].find_one({"_id": "w1"})
+    assert stored is not None
+    assert before <= stored["renewed_at"] <= after
+    assert (stored["expires_at"] - stored["renewed_at"]).total_seconds() == module.EXPIRY_S
+    assert stored["projected_through"] == 0
+
+
+async def test_one_document_per_session(database: mongo.Database) -> None:
+    """Renewals change the session's one document, several at once too."""
+    session = MongoSessions(database, "w1", Progress())
+    await asyncio.gather(*(session.renew() for _ in range(20)))
+    assert await database[WORKERS].count_documents({}) == 1
+
+
+async def test_renewal_says_how_far_the_worker_has_come(database: mongo.Database) -> None:
+    """Each renewal stores up to which counter all is projected."""
+    progress = Progress()
+    session = MongoSessions(database, "w1", progress)
+    for counter in (1, 2, 3):
+        progress.opened(counter)
+    progress.settled(1)
+    await session.renew()
+    assert (await database[WORKERS].find_one({}) or {})["projected_through"] == 1
+    progress.settled(2)
+    progress.settled(3)
+    await session.renew()
+    assert (await database[WORKERS].find_one({}) or {})["projected_through"] == 3
+
+
+@pytest.mark.usefixtures("short")
+async def test_failed_renewal_does_not_prolong_life(away: mongo.Database) -> None:
+    """Nobody lives by a renewal that the server did not confirm."""
+    session = MongoSessions(away, "w1", Progress())
+    with pytest.raises(UnavailableError):
+        await session.renew()
+    assert not session.live
+    assert await session.dead() == []
+
+
+@pytest.mark.usefixtures("short")
+async def test_renewal_that_failed_in_between_is_a_gap(
+    mongo_url: str, database: mongo.Database
+) -> None:
+    """After one that was not confirmed a full expiry has to pass before anybody is dead."""
+    await MongoSessions(database, "gone", Progress()).renew()
+    async with CuttingProxy(mongo_url) as proxy:
+        client: mongo.Client = AsyncMongoClient(
+            proxy.url, timeoutMS=150, serverSelectionTimeoutMS=150, retryWrites=False
+        )
+        witness = MongoSessions(client[database.name], "w1", Progress())
+
+        async def sees_the_dead() -> bool:
+            await witness.renew()
+            return bool(await witness.dead())
+
+        await eventually(sees_the_dead)
+        proxy.broken = True
+        with pytest.raises(UnavailableError):
+            await witness.renew()
+        proxy.broken = False
+        await eventually(lambda: _renewed(witness))
+        assert witness.live
+        assert await witness.dead() == []
+        await eventually(sees_the_dead)
+        await client.close()
+
+
+async def _renewed(session: MongoSessions) -> bool:
+    try:
+        await session.renew()
+    except UnavailableError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("short")
+async def test_life_counts_from_before_the_renewal_was_sent(database: mongo.Database) -> None:
+    """The own deadline is never later than the server's, however long the answer took."""
+    loop = asyncio.get_running_loop()
+    session = MongoSessions(database, "w1", Progress())
+    sent = loop.time()
+    await session.renew()
+    assert session._good_until <= sent + module.EXPIRY_S + (loop.time() - sent)
+    assert session._good_until >= sent + module.EXPIRY_S
+    await eventually(lambda: not session.live)
+    assert loop.time() >= sent + module.EXPIRY_S
+
+
+@pytest.mark.usefixtures("short")
+async def test_ended_session_is_expired_at_once(database: mongo.Database) -> None:
+    """A process that leaves in order does not make others wait."""
+    leaving = MongoSessions(database, uuid7(), Progress())
+    await leaving.renew()
+    await leaving.end()
+    found = await database[WORKERS].count_documents({"$expr": {"$lte": ["$expires_at", "$$NOW"]}})
+    assert found == 1
+
+
+async def test_end_and_death_of_the_store_are_no_errors_at_the_end(away: mongo.Database) -> None:
+    """A process that leaves while the store is away leaves all the same."""
+    await MongoSessions(away, "w1", Progress()).end()
+
+
+async def test_session_that_never_renewed_leaves_no_trace(database: mongo.Database) -> None:
+    """Ending what never began writes nothing."""
+    await MongoSessions(database, "w1", Progress()).end()
+    assert await database[WORKERS].count_documents({}) == 0
