@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Stack
 
-# Five seconds is the promise (design §10); what is added is the test's own.
+# Five seconds is the promise; what is added is the test's own.
 WITHIN_S = 5.5
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from abbotik_contracts.large_content import apart
 from abbotik_contracts.room_bodies import TextBlock
 from abbotik_contracts.room_commands import PostMessage, RoomCommand
 from abbotik_room_worker.adapters import room_log as real_room_log
@@ -236,13 +237,16 @@ async def test_content_is_read_wherever_it_is_stored(stores: Stores, elsewhere: 
     digest = await stores.contents.put(TENANT, "large größe".encode())
     around = Circumstances("scripted", "scripted-1", blob=digest)
     room = await committed(log, sealed(log, room, message(4), around))
-    room = await committed(log, sealed(log, room, _blocks(5, "c"), around))
+    blocks = _blocks(5, "large", "größe")
+    digest = await stores.contents.put(TENANT, apart(blocks.body.content))
+    around = Circumstances("scripted", "scripted-1", blob=digest)
+    room = await committed(log, sealed(log, room, blocks, around))
     reader = stores.log("w2") if elsewhere else log
     for _ in range(2):
         assert await reader.content(KEY, uid(2)) == "größe"
         assert await reader.content(KEY, uid(3)) == "a\nb"
         assert await reader.content(KEY, uid(4)) == "large größe"
-        assert await reader.content(KEY, uid(5)) == "large größe"
+        assert await reader.content(KEY, uid(5)) == "large\ngröße"
 
 
 async def test_content_that_is_not_there_is_an_error(stores: Stores) -> None:

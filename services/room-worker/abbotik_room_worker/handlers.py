@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars
 
-from abbotik_contracts.room_bodies import content_text
+from abbotik_contracts.large_content import apart
 from abbotik_contracts.room_commands import PostMessage, RoomCommand, WakeRoom, decode
 from abbotik_contracts.room_log import INLINE_BYTES, Record
 from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY, HEADER_TENANT
@@ -124,7 +124,7 @@ class RoomCommands:
     async def _content_stored_apart(self, command: RoomCommand) -> str | None:
         if not isinstance(command, PostMessage | WakeRoom) or command.body.content is None:
             return None
-        data = content_text(command.body.content).encode()
+        data = apart(command.body.content)
         if len(data) <= INLINE_BYTES:
             return None
         return await self._contents.put(command.tenant, data)

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from bson import decode, encode
 from pydantic import JsonValue
 
+from abbotik_contracts.large_content import whole
 from abbotik_contracts.room_log import LogEntry, Record, StoredMessage, wire_events
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import RoomKey, UnavailableError
@@ -25,7 +26,8 @@ class FakeRoomLog:
     """The unique keys of the real log, and its answers.
 
     ``weather`` is used up by one append each. ``gate`` is waited for before an append is carried
-    out, so that a test can look at what happens meanwhile. ``away`` makes every call fail,
+    out, ``reply`` afterwards, so that a test can look at what happens meanwhile. ``away`` makes
+    every call fail,
     ``broken`` makes it raise, ``refusing`` only an append.
     """
 
@@ -35,6 +37,8 @@ class FakeRoomLog:
         self.gate = asyncio.Event()
         self.gate.set()
         self.at_gate = asyncio.Event()
+        self.reply = asyncio.Event()
+        self.reply.set()
         self.away = False
         self.broken: Exception | None = None
         self.refusing: Exception | None = None
@@ -78,6 +82,7 @@ class FakeRoomLog:
         if weather == "unwritten":
             raise UnavailableError("the entry was not written")
         appended = self._append(raw)
+        await self.reply.wait()
         if weather == "unheard":
             raise UnavailableError("nobody heard what became of the entry")
         return appended
@@ -101,7 +106,7 @@ class FakeRoomLog:
             raise LookupError(f"message {message_id} is not in the log of room {key[1]}")
         message: StoredMessage = next(m for m in entry["messages"] if m["id"] == message_id)
         if message["blob"] is not None:
-            return self._store.blobs[key[0], message["blob"]].decode()
+            return _text(whole(message["content"], self._store.blobs[key[0], message["blob"]]))
         return _text(message["content"])
 
     async def _answer(self) -> None:

@@ -192,8 +192,16 @@ async def test_rented_room_is_in_lists_before_its_renter_knows(house: House) -> 
     """The answer to a rent waits for the projection, in bad weather too."""
     worker = await house.worker()
     worker.projections.refusals = 1
-    room = await house.rent(worker)
-    assert house.store.rooms[room]["rev"] == 1
+    command = house.rent_command()
+    listed: list[bool] = []
+
+    async def reply(_: str, outcome: Record) -> None:
+        assert outcome["ok"]
+        listed.append(command.room in house.store.rooms)
+
+    worker.commands._reply = reply
+    assert isinstance(await worker.handle(command), Done)
+    assert listed == [True]
 
 
 async def test_message_is_answered_before_its_projection_and_acked_after(house: House) -> None:

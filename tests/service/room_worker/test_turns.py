@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from abbotik_contracts.policies import Actor, ToolPolicy
-from abbotik_contracts.room_log import INLINE_BYTES
 from abbotik_room_worker.ports import Emit, TurnAnswer, TurnInput
-from tests.fakes.room_worker.room_log import Weather
 from tests.service.room_worker.house import TENANT, House, Worker
 
 TURN = ["actor:turn_start", "actor:output", "actor:turn_end"]
@@ -270,51 +268,3 @@ async def test_turn_that_passes_its_deadline_fails(house: House) -> None:
     await _answered(house, worker, room, "!wait 5")
     assert house.payloads(room, "error")[0]["code"] == "TURN_TIMEOUT"
     assert house.status(room) == "failed"
-
-
-async def test_large_contents_travel_as_blobs(house: House) -> None:
-    """A message and an answer over 64 KiB are stored apart; the event shows the beginning."""
-    worker = await house.worker()
-    room = await house.rent(worker)
-    content = "größe " * 20_000
-    outcome = await worker.ask(house.message(room, content))
-    await worker.rested()
-    entries = house.log(room)
-    messages = [m for entry in entries for m in entry.get("messages", ())]
-    assert [message["content"] for message in messages] == ["", ""]
-    blobs = [house.store.blobs[TENANT, str(message["blob"])].decode() for message in messages]
-    assert blobs == [content, f"echo: {content}"]
-    assert outcome["data"]["content"] == ""  # type: ignore[call-overload,index]  # a record
-    shown = house.payloads(room, "actor:output")[0]
-    assert shown["truncated"] is True
-    assert f"echo: {content}".startswith(shown["text"])
-    assert len(shown["text"].encode()) <= INLINE_BYTES
-
-
-async def test_content_of_the_inline_size_stays_in_the_entry(house: House) -> None:
-    """Exactly 64 KiB need no blob."""
-    worker = await house.worker()
-    room = await house.rent(worker)
-    await _answered(house, worker, room, "!say " + "x" * (INLINE_BYTES - 5))
-    assert house.store.blobs == {}
-
-
-@pytest.mark.parametrize("first", ["fair", "unwritten", "unheard"])
-@pytest.mark.parametrize("second", ["fair", "unwritten", "unheard"])
-async def test_bad_weather_delays_a_turn_and_loses_nothing(
-    house: House, first: Weather, second: Weather
-) -> None:
-    """Steps and ends that were not written, or that nobody heard of, are in the log once."""
-    worker = await house.worker()
-    room = await house.rent(worker)
-    worker.pauses.hold()
-    await worker.ask(house.message(room, '!wait 1\n!tool echo {"n":1}\n!tool echo {"n":2}'))
-    await worker.pauses.reached.wait()
-    worker.room_log.weather.extend([first, second, "fair", second, "unheard"])
-    worker.pauses.go()
-    await worker.rested()
-    starts, ends = house.payloads(room, "tool:start"), house.payloads(room, "tool:end")
-    assert [start["arguments"] for start in starts] == [{"n": 1}, {"n": 2}]
-    assert [end["result"] for end in ends] == [{"n": 1}, {"n": 2}]
-    assert [end["call_id"] for end in ends] == [start["call_id"] for start in starts]
-    assert house.outputs(room) == ['{"n": 1}\n{"n": 2}']

@@ -22,7 +22,7 @@ _objects = st.dictionaries(_names, _json, max_size=3)
 
 
 def test_an_empty_configuration_has_every_default() -> None:
-    """What nobody set is stored as api §3.2 says."""
+    """What nobody set is stored as the API promises."""
     assert RoomConfig().model_dump(mode="json", exclude_none=True) == {
         "purpose": "",
         "actors": [{"role": "assistant", "adapter": "native", "skills": []}],

@@ -156,7 +156,7 @@ def test_message_state_follows_from_the_rooms_state(seq: int, state: str) -> Non
 
 
 def test_message_record_is_as_documented() -> None:
-    """A message has exactly the members of api §3."""
+    """A message has exactly the members of the API."""
     assert message_record(ROOM, _message(3), 0, "applied", "t-1") == {
         "id": "m-3",
         "room_id": ROOM,
@@ -210,7 +210,7 @@ def test_turn_record_shows_its_end(ended_at: int | None, shown: str | None) -> N
 
 
 def test_room_record_has_the_documented_members() -> None:
-    """State and configuration together show every member of api §3."""
+    """State and configuration together show every member of the API."""
     turn = {"id": "t", "message_id": "m", "agent_id": "a", "started_at": 0, "deadline_at": 9}
     record = room_record("acme", ROOM, _state(turn=turn), {"purpose": "p", "actors": []})
     assert record == {

@@ -23,7 +23,7 @@ from tests.unit.room_worker.rooms import (
 
 _S, _V = RoomStatus, RoomVerb
 
-# Written from api §3.1, apart from the code. A verb that is missing in a row is refused.
+# Written from the API document, apart from the code. A verb that is missing in a row is refused.
 TABLE: dict[str, dict[str, str]] = {
     "rented": {
         "message": "rented",
@@ -68,7 +68,7 @@ TABLE: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("status", RoomStatus)
 @pytest.mark.parametrize("verb", RoomVerb)
 def test_table_says_what_the_specification_says(status: RoomStatus, verb: RoomVerb) -> None:
-    """Each of the 7 x 11 cells leads where api §3.1 says, or nowhere."""
+    """Each of the 7 x 11 cells leads where the API says, or nowhere."""
     expected = TABLE[status.value].get(verb.value)
     if expected is None:
         with pytest.raises(IllegalTransitionError):

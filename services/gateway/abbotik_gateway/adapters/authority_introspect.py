@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 PATH = "/api/user/introspect"
 TIMEOUT_S = 2.0
-# How long an answer counts: a revoked token ends at the latest so much later (api.md §2).
+# How long an answer counts: a revoked token ends at the latest so much later.
 KNOWN_MS = 5000
 UNKNOWN_MS = 1000
 MAX_CACHED = 10_000

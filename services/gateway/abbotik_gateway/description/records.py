@@ -35,7 +35,7 @@ def named(component: str) -> Schema:
 
 
 def record(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    """Return the schema of an object; further members may be added at any time (api.md)."""
+    """Return the schema of an object; further members may be added at any time."""
     return {
         "type": "object",
         "properties": {**required, **(optional or {})},

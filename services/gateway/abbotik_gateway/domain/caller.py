@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from abbotik_gateway.domain.problem import Problem
 from abbotik_kernel.clock import rfc3339
 
-# Each word covers itself and those after it (api.md §2).
+# Each word covers itself and those after it.
 ACCESS_WORDS = ("root", "full", "edit", "read")
 _RANK = {word: rank for rank, word in enumerate(ACCESS_WORDS)}
 _REFUSAL = {"root": "ROOT_REQUIRED", "full": "ADMIN_REQUIRED"}

@@ -1,4 +1,4 @@
-"""What an API server says about a token (api.md §2), read strictly: anything odd is no answer."""
+"""What an API server says about a token, read strictly: anything odd is no answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request under an idempotency key, and what to do when the key comes again (api.md §1)."""
+"""A request under an idempotency key, and what to do when the key comes again."""
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import JsonValue
-
+from abbotik_contracts.large_content import whole
 from abbotik_contracts.room_log import (
     LogEntry,
     Record,
@@ -47,7 +46,7 @@ async def shown(
     turns: dict[int, StoredTurn],
 ) -> list[Record]:
     """Return the messages as the API shows them, by the room's latest ``state``."""
-    whole = await asyncio.gather(*(_whole(contents, tenant, one.message) for one in found))
+    complete = await asyncio.gather(*(_whole(contents, tenant, one.message) for one in found))
     return [
         message_record(
             room,
@@ -56,7 +55,7 @@ async def shown(
             message_state(message, state),
             turns[message["seq"]]["id"] if message["seq"] in turns else None,
         )
-        for one, message in zip(found, whole, strict=True)
+        for one, message in zip(found, complete, strict=True)
     ]
 
 
@@ -67,7 +66,4 @@ async def _whole(contents: Contents, tenant: str, message: StoredMessage) -> Sto
     data = await contents.get(tenant, digest)
     if data is None:
         raise LookupError(f"the content of message {message['id']} is lost")
-    # Stored as text, blocks joined: what is shown of blocks that large is one block.
-    text = data.decode()
-    blocks: JsonValue = [{"type": "text", "text": text}]
-    return {**message, "content": blocks if isinstance(message["content"], list) else text}
+    return {**message, "content": whole(message["content"], data)}

@@ -15,7 +15,7 @@ from abbotik_gateway.handlers.reading import known_id
 from abbotik_gateway.web.body import JSON_TYPES, read_json
 from abbotik_gateway.web.gate import Gate
 
-# A POST answers within 5 s (design §10), what the caller waits for on purpose apart.
+# A POST answers within 5 s, what the caller waits for on purpose apart.
 ANSWER_S = 4.8
 
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
-# Whatever is away, a read ends within 5 s (design §10), however many queries it takes.
+# Whatever is away, a read ends within 5 s, however many queries it takes.
 READ_S = 4.8
 
 Endpoint = Callable[[Request], Awaitable[Response]]

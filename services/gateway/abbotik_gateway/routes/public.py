@@ -18,7 +18,7 @@ from abbotik_runtime.health import Health
 _PAGES = Path(__file__).parent.parent / "pages"
 
 HTML, MARKDOWN = "text/html", "text/markdown"
-# Pages run nothing and load nothing from elsewhere (reliability.md §5.10).
+# Pages run nothing and load nothing from elsewhere.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

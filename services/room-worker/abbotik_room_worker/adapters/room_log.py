@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 from pymongo.asynchronous.database import AsyncDatabase
 
+from abbotik_contracts.large_content import whole
 from abbotik_contracts.room_log import LogEntry, Record, StoredMessage, wire_events
 from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.domain.room import Room
@@ -102,7 +103,7 @@ class MongoRoomLog:
         data = await self._blobs.get(key[0], digest)
         if data is None:
             raise LookupError(f"content {digest} of message {message['id']} is not stored")
-        return data.decode()
+        return _text(whole(message["content"], data))
 
 
 class MongoContents:

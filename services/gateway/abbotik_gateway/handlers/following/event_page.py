@@ -11,7 +11,7 @@ from abbotik_gateway.domain.follow_query import read_position, read_variant
 from abbotik_gateway.domain.paging import next_link, read_limit
 from abbotik_gateway.streams import RoomEvents
 
-# A page ends with the event that reaches this many bytes (api.md §3: history holds as much).
+# A page ends with the event that reaches this many bytes: history holds as much.
 MAX_BYTES = 4 * 1024 * 1024
 
 
