@@ -215,10 +215,6 @@ def test_killed_worker_comes_back() -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="nats-server forgets a stream in memory when it restarts; nobody declares EVENTS anew",
-)
 def test_servers_come_back(client: httpx.Client) -> None:
     """After a crash of NATS and of MongoDB everything becomes ready again, and a turn runs."""
     ids = [str(each["Id"]) for each in containers("nats", "mongo")]
