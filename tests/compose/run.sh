@@ -19,9 +19,9 @@ docker compose version >/dev/null 2>&1 || skip "docker has no compose plugin"
 project=abbotik-test-$$
 work=$(mktemp -d)
 export COMPOSE_PROJECT_NAME="$project" COMPOSE_FILE="$PWD/docker-compose.yml"
-export COMPOSE_ENV_FILES="$work/.env" ABBOTIK_TEST_COMPOSE="$work" PORT=0 ABBOTIK_TAG="$project"
+export COMPOSE_ENV_FILES="$work/.env" ABBOTIK_TEST_COMPOSE="$work" PORT=0
 # What stands in the environment would win over the file.
-unset COMPOSE_PROFILES ABBOTIK_AUTH ABBOTIK_API_URL ABBOTIK_LOG_LEVEL
+unset COMPOSE_PROFILES ABBOTIK_TAG ABBOTIK_AUTH ABBOTIK_API_URL ABBOTIK_LOG_LEVEL
 unset ABBOTIK_DEV_TOKEN ABBOTIK_DEV_ROOT_TOKEN MONGO_KEY MONGO_ADMIN_PASSWORD PROVISION_PASSWORD
 unset GATEWAY_PASSWORD ROOM_WORKER_PASSWORD FACTORY_PASSWORD VERIFIER_PASSWORD
 
@@ -46,6 +46,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 deploy/env.sh "$work/.env" >"$work/env.log"
+# In the file: the tests drop settings of ours from their environment.
+echo "ABBOTIK_TAG=$project" >>"$work/.env"
 docker compose up --build --detach --wait --wait-timeout 300 --scale room-worker=3 --quiet-pull \
     >"$work/up.log" 2>&1 || { cat "$work/up.log"; exit 1; }
 "$python" -m pytest -q tests/compose/check_stack.py "$@"

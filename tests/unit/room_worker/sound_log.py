@@ -13,6 +13,7 @@ from abbotik_contracts.room_log import (
     GENESIS_HASH,
     LogEntry,
     Record,
+    StoredLease,
     entry_id,
     message_state,
     wire_events,
@@ -49,6 +50,8 @@ class SoundLog:
         self._turn: str | None = None
         self._open_calls: list[str] = []
         self._turns_ended = 0
+        self._lease: StoredLease | None = None
+        self._woken = False
         self.accepted: dict[str, int] = {}
         self.begun: list[str] = []
         self.withdrawn: list[str] = []
@@ -57,13 +60,15 @@ class SoundLog:
         """Check one entry and return the room it leads to; ``lines`` is what followers got."""
         self._check_place(entry)
         self._check_messages(entry)
+        self._config = entry.get("config", self._config)
+        ended, epoch = self._turns_ended, self._epoch
         events = list(wire_events(entry))
         for event in events:
             self._check_chain(event)
             self._follow(event)
         if lines is not None:
             assert [json.loads(line) for line in lines] == events
-        self._config = entry.get("config", self._config)
+        self._check_lease(entry, epoch, ended=self._turns_ended > ended)
         room = Room.from_entry(entry, self._config)
         self._check_room(room, entry)
         return room
@@ -85,8 +90,19 @@ class SoundLog:
         assert len(set(keys)) == len(keys)
         assert not self._keys & set(keys)
         self._keys.update(keys)
-        assert entry["state"]["epoch"] >= self._epoch
-        self._epoch = entry["state"]["epoch"]
+
+    def _check_lease(self, entry: LogEntry, before: int, *, ended: bool) -> None:
+        """Turn steps and effects come from one holder per epoch, so a new holder has a new one."""
+        lease, self._epoch = entry["state"]["lease"], entry["state"]["epoch"]
+        assert self._epoch >= before
+        held_by = None if self._lease is None else self._lease["session"]
+        if lease is not None:
+            assert lease["epoch"] == self._epoch
+            if lease["session"] != held_by:
+                assert self._epoch > before
+        if ended and entry["session"] != held_by:
+            assert self._epoch > before
+        self._lease = lease
 
     def _check_messages(self, entry: LogEntry) -> None:
         for message in entry.get("messages", []):
@@ -115,7 +131,28 @@ class SoundLog:
             self._move(RoomStatus.FAILED)
         self._follow_work(event, kind, payload)
 
+    @property
+    def _waiting(self) -> list[str]:
+        return [m for m in self.accepted if m not in self.begun and m not in self.withdrawn]
+
+    @property
+    def _runs_what_waits(self) -> bool:
+        policy = self._config["wake_policy"]
+        return self._woken or (isinstance(policy, dict) and policy["mode"] == "on_message")
+
+    def _follow_wakes(self, kind: str) -> None:
+        """Note whether what waits may run: after a wake, until nothing waits or a turn fails."""
+        if kind == "room:wake":
+            self._woken = bool(self._waiting)
+        elif kind == "room:idle":
+            self._woken = self._woken and bool(self._waiting)
+        elif kind == "error":
+            self._woken = False
+        elif kind == "actor:turn_start":
+            assert self._runs_what_waits
+
     def _follow_work(self, event: Record, kind: str, payload: Record) -> None:
+        self._follow_wakes(kind)
         match kind:
             case "error":
                 assert payload["room_status"] == self._status
@@ -153,7 +190,7 @@ class SoundLog:
         assert entry["last_event_seq"] == self._seq
         assert room.usage["turns"] == self._turns_ended
         assert (None if room.turn is None else room.turn.id) == self._turn
-        waiting = [m for m in self.accepted if m not in self.begun and m not in self.withdrawn]
+        waiting = self._waiting
         assert [str(UUID(bytes=trigger["id"])) for trigger in state["queue"]] == waiting
         assert len(waiting) <= self._max_queue
         assert self.begun == sorted(self.begun, key=lambda one: self.accepted[one])
@@ -164,6 +201,5 @@ class SoundLog:
             assert wants_turn(room) is (room.lease is None)
         else:
             assert room.lease is None
-            on_message = room.config.wake_policy.mode == "on_message"
-            if waiting and on_message and room.status in _MAY_BEGIN:
-                assert wants_turn(room)
+            may_begin = bool(waiting) and room.status in _MAY_BEGIN
+            assert wants_turn(room) is (may_begin and self._runs_what_waits)
