@@ -25,6 +25,7 @@ from tests.unit.room_worker.rooms import (
     held,
     idle,
     message,
+    patch,
     payload,
     releasing,
     types,
@@ -90,6 +91,16 @@ def test_end_of_a_draining_worker_leaves_the_queue_to_others() -> None:
     room = after(asked(active(), message(3)))
     draft = drafted(held(room, finish(room)))
     assert draft.room.status is RoomStatus.IDLE
+    assert draft.room.queue == (Trigger(2, uid(3)),)
+
+
+def test_end_in_a_room_that_became_explicit_leaves_the_queue_waiting() -> None:
+    """A patch takes effect at the next turn: what waits then needs a wake."""
+    room = after(asked(active(), patch(5, wake_policy={"mode": "explicit"})))
+    room = after(asked(room, message(3)))
+    draft = drafted(held(room, finish(room, next_claim=claim(turn=uid(901)))))
+    assert draft.room.status is RoomStatus.IDLE
+    assert draft.room.turn is None
     assert draft.room.queue == (Trigger(2, uid(3)),)
 
 
