@@ -11,7 +11,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 
 import uvloop
 
-from abbotik_runtime import logs, mongo, provision
+from abbotik_runtime import collector, logs, mongo, provision
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.health import Check, Health
 from abbotik_runtime.loops import Loop
@@ -82,6 +82,7 @@ async def run(service: str, settings: S, build: Callable[[Context[S]], Service])
         await serving.start()
         watch.start()
         product = build(context)
+        collector.calm()
         await _work(product, bus, stopping)
         health.draining = True
         await _drain(product, bus)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
 import signal
 import sys
@@ -33,7 +32,7 @@ from abbotik_gateway.handlers.ticketing import Ticketing
 from abbotik_gateway.ports import Authority
 from abbotik_gateway.settings import Settings
 from abbotik_kernel.clock import SystemClock
-from abbotik_runtime import logs, mongo
+from abbotik_runtime import collector, logs, mongo
 from abbotik_runtime.blobs import Blobs
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.health import Health
@@ -111,7 +110,7 @@ class Gateway:
         await serving.start()
         server.start()
         watch.start()
-        _settle_memory()
+        collector.calm()
         connecting = asyncio.get_running_loop().create_task(self._connect(), name="connecting")
         try:
             await stopping.wait()
@@ -160,16 +159,6 @@ class Gateway:
             else:
                 made[name] = DevAuthority(*_dev_tokens(self._settings))
         return list(made.values())
-
-
-def _settle_memory() -> None:
-    """Take what was made at start out of the garbage collector's rounds.
-
-    Routes, models and their descriptions are a few hundred thousand objects that live as long as
-    the process; walking through them stops everything for tens of milliseconds.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _dev_tokens(settings: Settings) -> tuple[str, str]:

@@ -39,6 +39,7 @@ class FakeRoomLog:
         self.at_gate = asyncio.Event()
         self.reply = asyncio.Event()
         self.reply.set()
+        self.at_reply = asyncio.Event()
         self.away = False
         self.broken: Exception | None = None
         self.refusing: Exception | None = None
@@ -82,6 +83,7 @@ class FakeRoomLog:
         if weather == "unwritten":
             raise UnavailableError("the entry was not written")
         appended = self._append(raw)
+        self.at_reply.set()
         await self.reply.wait()
         if weather == "unheard":
             raise UnavailableError("nobody heard what became of the entry")

@@ -76,11 +76,12 @@ async def test_turn_that_is_stopped_during_a_step_owes_nothing(house: House, wri
     worker.pauses.hold()
     await worker.ask(house.message(room, "!wait 1\n!tool echo {}\n!say never"))
     await worker.pauses.reached.wait()
-    wait = worker.room_log.reply if written else worker.room_log.gate
+    log = worker.room_log
+    wait, there = (log.reply, log.at_reply) if written else (log.gate, log.at_gate)
     wait.clear()
-    worker.room_log.at_gate.clear()
+    there.clear()
     worker.pauses.go()
-    await worker.room_log.at_gate.wait()
+    await there.wait()
     worker.runner.slots.held[TENANT, room].performance.stop(hard=True)
     interrupting = asyncio.ensure_future(worker.handle(house.interrupt(room)))
     await asyncio.sleep(0)
