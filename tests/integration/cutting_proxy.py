@@ -26,7 +26,7 @@ class CuttingProxy:
         where = urlsplit(mongo_url.split(",", maxsplit=1)[0])
         self._host, self._port = where.hostname or "127.0.0.1", where.port or 27017
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.cuts = 0
         self.drops = 0
         self.broken = False
@@ -54,22 +54,22 @@ class CuttingProxy:
         """Close everything."""
         assert self._server is not None
         self._server.close()
-        for connection in list(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        for writer in self._clients.values():
+            writer.close()
+        await asyncio.gather(*self._clients)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        self._clients[task] = writer
         try:
             await self._serve(reader, writer)
         except (asyncio.IncompleteReadError, OSError):
             # One of the two sides is gone, and so is the connection.
             return
         finally:
-            self._connections.discard(task)
             writer.close()
+            del self._clients[task]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._host, self._port)
