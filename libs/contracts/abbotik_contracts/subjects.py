@@ -53,6 +53,9 @@ def room_nudge(room: str) -> str:
 ALL_NUDGES = "ctl.room.*"
 
 
+ALL_DEAD_LETTERS = "dlq.>"
+
+
 def dead_letters(service: str) -> str:
     """Return the subject of what a service refused for good."""
     return f"dlq.{_checked(service)}"
@@ -90,7 +93,9 @@ class Consumer:
 
 
 STREAMS: tuple[Stream, ...] = (
-    Stream("COMMANDS", ("cmd.>",), work_queue=True),
+    # A client is told of a commit and never of a place in this queue: what a power cut takes from
+    # it was not answered yet, so a command costs no fsync here beside the one of its commit.
+    Stream("COMMANDS", ("cmd.>",), work_queue=True, flushed_later=True),
     Stream(
         "SCHEDULES", ("schedule.>", "due.>"), work_queue=True, discard_new=False, schedules=True
     ),

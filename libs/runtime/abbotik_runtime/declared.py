@@ -28,7 +28,6 @@ _DUPLICATE_WINDOW_S = 120.0
 _STREAM_FIXED = (
     "retention",
     "storage",
-    "persist_mode",
     "discard",
     "discard_new_per_subject",
     "max_msgs_per_subject",
@@ -90,10 +89,14 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
 
 def stream_drift(found: StreamConfig, wanted: StreamConfig) -> list[Drift]:
     """Return what must not be changed silently. Subjects may be added, never taken away."""
-    drifts = _fixed(f"stream {wanted.name}", _STREAM_FIXED, found, wanted)
+    owner = f"stream {wanted.name}"
+    drifts = _fixed(owner, _STREAM_FIXED, found, wanted)
+    if wanted.persist_mode is None:
+        # Synced where later would do only costs time: replicated streams are, and older ones.
+        drifts += _fixed(owner, ("persist_mode",), found, wanted)
     have, want = set(found.subjects or []), set(wanted.subjects or [])
     if have - want:
-        drifts.append(Drift(f"stream {wanted.name}", "subjects", sorted(have), sorted(want)))
+        drifts.append(Drift(owner, "subjects", sorted(have), sorted(want)))
     return drifts
 
 

@@ -50,6 +50,14 @@ def test_a_member_that_decides_what_messages_mean_is_drift(member: str, value: o
     assert member not in stream_changes(found, TURNS)
 
 
+def test_a_stream_may_be_synced_where_later_would_do() -> None:
+    """An older or replicated COMMANDS stream that syncs each message is taken as it is."""
+    wanted = stream_config(next(stream for stream in STREAMS if stream.name == "COMMANDS"))
+    assert wanted.persist_mode is PersistMode.ASYNC
+    for found in (None, PersistMode.DEFAULT):
+        assert stream_drift(wanted.evolve(persist_mode=found), wanted) == []
+
+
 def test_subjects_may_be_added_but_not_taken_away() -> None:
     """A subject that is missing is added; one that nobody declared is drift."""
     fewer = TURNS.evolve(subjects=[])
