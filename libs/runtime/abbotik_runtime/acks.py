@@ -10,24 +10,18 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
-from abbotik_contracts.subjects import HEADER_CAUSE, HEADER_MESSAGE_ID, dead_letters
+from abbotik_contracts.subjects import dead_letters
 from abbotik_kernel.outcome import Done, Outcome, Reject, Retry
 from abbotik_runtime import logs
 from abbotik_runtime.bus import Bus, BusUnavailable
 from abbotik_runtime.connection import GONE
+from abbotik_runtime.dead_letters import letter_of
 from abbotik_runtime.loops import Loop
 
-# What a dead letter says about the message it was, beside its cause.
-HEADER_CODE = "Abbotik-Code"
-HEADER_SUBJECT = "Abbotik-Subject"
-HEADER_TRUNCATED = "Abbotik-Truncated"
-
-_MARK_EVERY_S = 0.7
+# Twice that is well below every `ack_wait`.
+_MARK_EVERY_S = 0.6
 _DEAD_LETTER_AGAIN_S = 5.0
 _CONFIRM_S = 2.0
-_CAUSE_BYTES = 1024
-# What a dead letter's headers may take beside the original ones; bytes.
-_HEADER_ROOM = 4096
 
 _log = logs.get("acks")
 
@@ -77,7 +71,7 @@ async def _answer(bus: Bus, message: Msg, word: bytes) -> None:
 
 
 async def _reject(message: Msg, code: str, cause: str, service: str, bus: Bus) -> None:
-    headers, data = _dead_letter(message, code, cause, bus.client.max_payload)
+    headers, data = letter_of(message, code, cause, bus.client.max_payload)
     where = message.metadata
     # Stored once however often the message comes back before its end is known.
     identity = f"{where.stream}:{where.sequence.stream}:{where.timestamp.timestamp()}"
@@ -93,34 +87,17 @@ async def _reject(message: Msg, code: str, cause: str, service: str, bus: Bus) -
     await _answer(bus, message, b"+TERM")
 
 
-def _dead_letter(
-    message: Msg, code: str, cause: str, max_payload: int
-) -> tuple[dict[str, str], bytes]:
-    headers = {
-        **(message.headers or {}),
-        HEADER_SUBJECT: message.subject,
-        HEADER_CODE: code,
-        HEADER_CAUSE: cause.encode()[:_CAUSE_BYTES].decode(errors="ignore"),
-    }
-    headers.pop(HEADER_MESSAGE_ID, None)
-    # The limit counts headers too, and passing it makes the server drop the whole connection.
-    taken = sum(len(name) + len(value.encode()) + 4 for name, value in headers.items())
-    room = max(0, max_payload - taken - _HEADER_ROOM)
-    if len(message.data) > room:
-        headers[HEADER_TRUNCATED] = str(len(message.data))
-    return headers, message.data[:room]
-
-
 class InProgress:
     """Keeps messages from being delivered again while their handlers run.
 
-    One loop marks all that are held, every 0.7 s against an `ack_wait` of 2 s; the marks are
+    One loop marks all that are held, every 0.6 s against an `ack_wait` of 2 s; the marks are
     hints, they may be late.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._held: dict[str, int] = {}
+        self._held_before: set[str] = set()
         self._loop = Loop("in_progress", _MARK_EVERY_S, self._mark, metrics=bus.metrics, jitter=0)
 
     def start(self) -> None:
@@ -146,7 +123,9 @@ class InProgress:
                 del self._held[reply]
 
     async def _mark(self) -> None:
-        for reply in list(self._held):
+        # Most messages are settled before their first mark would be worth its way.
+        due, self._held_before = self._held_before, set(self._held)
+        for reply in due:
             # Without a connection the marks would only fill the buffer of what is to be sent.
             if not self._bus.connected:
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from pymongo import ASCENDING, DESCENDING
@@ -107,6 +107,13 @@ class RoomLogScope:
             limit,
             newest=True,
         )
+
+    async def entries(self) -> AsyncIterator[LogEntry]:
+        """Yield every entry."""
+        async for entry in self._entries.find(
+            {**self._scope, "_id": self._any_rev()}, sort=[("_id", ASCENDING)]
+        ):
+            yield cast("LogEntry", entry)
 
     async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
         """Return the turns of the messages with seq ``first`` to ``last``, each as it is now."""
