@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from abbotik_gateway.adapters.authority_dev import DevAuthority
 from abbotik_gateway.api import Ports, build_api
 from abbotik_gateway.domain.caller import Caller
+from abbotik_gateway.domain.pressure import Limits, Readings, refusal
 from abbotik_gateway.domain.problem import Problem
 from abbotik_gateway.handlers.following.log_events import LogEvents
 from abbotik_gateway.handlers.following.open_streams import OpenStreams
@@ -70,6 +71,19 @@ class FakeMeter:
         self.counted.append((method, route, status))
 
 
+class FakePressure:
+    """Holds the readings that a test gives it against small limits."""
+
+    def __init__(self) -> None:
+        self.readings = Readings()
+
+    def check(self, verb: str) -> None:
+        """Raise the Problem of a command that would only wait."""
+        problem = refusal(verb, self.readings, Limits(commands=10, turns=20, store_s=0.5))
+        if problem is not None:
+            raise problem
+
+
 @dataclass(frozen=True)
 class GatewayApi:
     """The application, what stands behind it, and a client of it."""
@@ -82,6 +96,7 @@ class GatewayApi:
     meter: FakeMeter
     streams: RoomStreams
     health: Health
+    pressure: FakePressure
     client: httpx.AsyncClient
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -106,6 +121,7 @@ def gateway_api() -> GatewayApi:
     """Make the API."""
     clock, signals = FakeClock(), FakeSignals()
     plane, keys = Plane(clock, signals), FakeKeyStore(clock)
+    pressure = FakePressure()
     authority, meter, tickets, seen = FakeAuthority(), FakeMeter(), FakeTickets(), SeenRevs()
     events, health = LogEvents(plane, seen), Health("gateway", Metrics("gateway"))
     streams = RoomStreams(events, signals, OpenStreams(FakeMeters(), tickets, clock))
@@ -114,6 +130,7 @@ def gateway_api() -> GatewayApi:
         Ports(
             authorities=authorities,
             commands=plane,
+            pressure=pressure,
             keys=keys,
             log=plane,
             rooms=plane,
@@ -128,4 +145,4 @@ def gateway_api() -> GatewayApi:
         )
     )
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
-    return GatewayApi(app, plane, keys, clock, authority, meter, streams, health, client)
+    return GatewayApi(app, plane, keys, clock, authority, meter, streams, health, pressure, client)

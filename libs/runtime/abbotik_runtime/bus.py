@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from nats.js.api import PubAck
 
@@ -15,6 +17,8 @@ from abbotik_runtime.connection import GONE, REQUEST_S, BusUnavailable, Connecti
 from abbotik_runtime.settings import ServiceSettings
 
 __all__ = ["Bus", "BusUnavailable", "PubAck", "SubjectFull"]
+
+T = TypeVar("T")
 
 _DEADLINE_S = 5.0
 _AGAIN = Backoff(first=0.05, ceiling=0.5)
@@ -65,31 +69,42 @@ class Bus(Connection):
         sent = {**(headers or {}), HEADER_MESSAGE_ID: message_id}
         began = time.monotonic()
         deadline = began + deadline_s
+        once = partial(self._try, subject, data, sent, deadline)
+        ack = await self.insist(subject, once, deadline)
+        self.metrics.published_stored(subject, time.monotonic() - began)
+        return ack
+
+    async def insist(self, subject: str, once: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """Repeat a publish while it raises Unconfirmed; BusUnavailable past the deadline.
+
+        ``deadline`` is a time of the monotonic clock.
+        """
         attempt = 0
         while True:
             try:
-                ack = await self._try(subject, data, sent, deadline)
+                return await once()
             except Unconfirmed as error:
                 pause = _AGAIN.delay(attempt)
                 attempt += 1
                 if time.monotonic() + pause >= deadline:
-                    raise BusUnavailable(f"{subject} not stored: {error}") from error
+                    raise BusUnavailable(f"{subject} not confirmed: {error}") from error
                 self.metrics.publish_retries.inc()
                 await asyncio.sleep(pause)
-            else:
-                self.metrics.published_stored(subject, time.monotonic() - began)
-                return ack
+
+    async def publish_asking(
+        self, subject: str, data: bytes, headers: dict[str, str], reply: str, deadline: float
+    ) -> None:
+        """Publish to a stream, once, whose word comes to ``reply``; Unconfirmed where it cannot."""
+        await self._standing(deadline)
+        try:
+            await self.client.publish(subject, data, reply, headers)
+        except GONE as error:
+            raise Unconfirmed(str(error)) from error
 
     async def _try(
         self, subject: str, data: bytes, headers: dict[str, str], deadline: float
     ) -> PubAck:
-        left = deadline - time.monotonic()
-        if not self.connected:
-            # nats-py would buffer each try and send them all after the reconnect.
-            try:
-                await asyncio.wait_for(self._up.wait(), max(0.0, left))
-            except TimeoutError:
-                raise Unconfirmed("NATS is not connected") from None
+        await self._standing(deadline)
         if self._confirmations is None:
             raise Unconfirmed("NATS has not been reached yet")
         left = deadline - time.monotonic()
@@ -99,3 +114,13 @@ class Bus(Connection):
             )
         except GONE as error:
             raise Unconfirmed(str(error)) from error
+
+    async def _standing(self, deadline: float) -> None:
+        """Return when the connection stands; Unconfirmed where it does not in time."""
+        if self.connected:
+            return
+        # nats-py would buffer each try and send them all after the reconnect.
+        try:
+            await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise Unconfirmed("NATS is not connected") from None

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
+from typing import Any
 
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import PubAck
 from nats.js.errors import APIError
+
+from abbotik_runtime.hearing import hear
 
 _NO_RESPONDERS = "503"
 _STORE_FAILED = 10077
@@ -39,7 +42,7 @@ class Confirmations:
 
     async def open(self) -> None:
         """Subscribe the inbox; nats-py subscribes it again after each reconnect."""
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        await hear(self._client, f"{self._inbox}.*", self._on_answer)
 
     async def publish(
         self, subject: str, data: bytes, headers: dict[str, str], timeout_s: float
@@ -63,25 +66,32 @@ class Confirmations:
             if not future.done():
                 future.set_exception(Unconfirmed("the connection was lost"))
 
-    async def _on_answer(self, message: Msg) -> None:
+    def _on_answer(self, message: Msg) -> None:
         future = self._waiting.pop(message.subject.rpartition(".")[2], None)
         if future is None or future.done():
             return
-        if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
-            future.set_exception(Unconfirmed("no stream answers for the subject"))
+        try:
+            answer = read_ack(message)
+        except (Unconfirmed, SubjectFull, APIError) as error:
+            future.set_exception(error)
             return
-        answer = orjson.loads(message.data)
-        error = answer.get("error")
-        if error is None:
-            future.set_result(
-                PubAck(
-                    stream=answer["stream"],
-                    seq=answer["seq"],
-                    duplicate=answer.get("duplicate", False),
-                )
+        future.set_result(
+            PubAck(
+                stream=answer["stream"],
+                seq=answer["seq"],
+                duplicate=answer.get("duplicate", False),
             )
-        else:
-            future.set_exception(_failure(error))
+        )
+
+
+def read_ack(message: Msg) -> dict[str, Any]:
+    """Return a stream's word that it stored; Unconfirmed, SubjectFull or APIError without it."""
+    if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
+        raise Unconfirmed("no stream answers for the subject")
+    answer: dict[str, Any] = orjson.loads(message.data)
+    if "error" in answer:
+        raise _failure(answer["error"])
+    return answer
 
 
 def _failure(error: dict[str, object]) -> Exception:

@@ -16,7 +16,15 @@ from abbotik_gateway.handlers.listing import Listing
 from abbotik_gateway.handlers.reading import Reading
 from abbotik_gateway.handlers.seen import SeenRevs
 from abbotik_gateway.handlers.ticketing import Ticketing
-from abbotik_gateway.ports import Authority, Commands, Contents, KeyStore, RoomList, RoomLog
+from abbotik_gateway.ports import (
+    Authority,
+    Commands,
+    Contents,
+    KeyStore,
+    Pressure,
+    RoomList,
+    RoomLog,
+)
 from abbotik_gateway.routes.discovery import DiscoveryRoutes
 from abbotik_gateway.routes.event_operations import event_operations
 from abbotik_gateway.routes.events import EventRoutes
@@ -31,6 +39,7 @@ from abbotik_gateway.streams import Streams
 from abbotik_gateway.web.documents import Documents
 from abbotik_gateway.web.edge import Edge, Meter
 from abbotik_gateway.web.gate import Gate
+from abbotik_gateway.web.paths import Paths
 from abbotik_kernel.clock import Clock
 from abbotik_runtime.health import Health
 
@@ -41,6 +50,7 @@ class Ports:
 
     authorities: list[Authority]
     commands: Commands
+    pressure: Pressure
     keys: KeyStore
     log: RoomLog
     rooms: RoomList
@@ -55,12 +65,19 @@ class Ports:
 
 
 class RoutedApp(FastAPI):
-    """FastAPI for its routing and its description, without its layers: the edge does their work."""
+    """FastAPI for its description and patterns, without its layers: the edge does their work."""
+
+    paths = Paths(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Go straight to the routes."""
+        """Go straight to the route; the router finds what `paths` does not, and refuses."""
         scope["app"] = self
-        await self.router(scope, receive, send)
+        found = self.paths.find(scope["method"], scope["path"])
+        if found is None:
+            await self.router(scope, receive, send)
+            return
+        scope["route"], scope["path_params"] = found
+        await found[0].app(scope, receive, send)
 
     def allowed(self, path: str) -> list[str]:
         """Return the methods that a path knows, sorted; [] where it is no path of ours."""
@@ -94,16 +111,16 @@ def _routed(ports: Ports) -> RoutedApp:
         redirect_slashes=False,
     )
     add_operations(app, _operations(ports, app))
+    app.paths = Paths(app.routes)
     return app
 
 
 def _operations(ports: Ports, app: RoutedApp) -> list[Operation]:
     gate = Gate(ports.authorities, ports.clock)
-    commanding = Commanding(ports.commands, ports.keys, ports.seen)
+    commanding = Commanding(ports.commands, ports.keys, ports.seen, ports.pressure)
     reading = Reading(ports.log, ports.contents, ports.seen)
     rooms = RoomRoutes(gate, commanding, reading, Listing(ports.rooms), History(ports.log, reading))
     public = PublicRoutes(Documents(ports.docs), ports.health, lambda: document(app))
-    # Routes are tried in this order: what every turn needs comes first.
     return [
         *message_operations(MessageRoutes(gate, commanding, reading, ports.streams)),
         *event_operations(EventRoutes(ports.streams, gate, ports.ticketing)),

@@ -18,6 +18,7 @@ from abbotik_gateway.adapters.contents import MongoContents
 from abbotik_gateway.adapters.http_meter import HttpMeter
 from abbotik_gateway.adapters.http_server import HttpServer
 from abbotik_gateway.adapters.idempotency import MongoKeyStore
+from abbotik_gateway.adapters.pressure import READ_EVERY_S, Pressure
 from abbotik_gateway.adapters.room_list import MongoRoomList
 from abbotik_gateway.adapters.room_log import MongoRoomLog
 from abbotik_gateway.adapters.signals import BusSignals
@@ -65,6 +66,7 @@ class Gateway:
         contents = MongoContents(Blobs(database))
         events, tickets = LogEvents(room_log, seen), MongoTickets(database)
         self._commands = BusCommands(self._bus, contents)
+        self._pressure = Pressure(self._bus, database, settings.limits)
         self._streams = RoomStreams(
             events,
             BusSignals(self._bus),
@@ -82,6 +84,7 @@ class Gateway:
             Ports(
                 authorities=self._authorities(clock),
                 commands=self._commands,
+                pressure=self._pressure,
                 keys=MongoKeyStore(database, clock),
                 log=room_log,
                 rooms=MongoRoomList(database),
@@ -107,9 +110,11 @@ class Gateway:
         server = HttpServer(self._app, listen(settings.host, settings.port))
         serving = Serving(self._health.app(), settings.host, settings.metrics_port)
         watch = Loop("readiness", _WATCH_S, self._health.watch, metrics=metrics)
+        pressure = Loop("pressure", READ_EVERY_S, self._pressure.read, metrics=metrics)
         await serving.start()
         server.start()
         watch.start()
+        pressure.start()
         collector.calm()
         connecting = asyncio.get_running_loop().create_task(self._connect(), name="connecting")
         try:
@@ -119,6 +124,7 @@ class Gateway:
             connecting.cancel()
             await asyncio.wait({connecting})
             await watch.stop()
+            await pressure.stop()
             await self._close()
             await serving.stop()
         log.info("stopped")

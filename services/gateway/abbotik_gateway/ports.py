@@ -44,6 +44,14 @@ class Commands(Protocol):
         ...
 
 
+class Pressure(Protocol):
+    """Whether the system takes new work now."""
+
+    def check(self, verb: str) -> None:
+        """Raise the Problem of a command that would only wait; SERVICE_UNAVAILABLE with why."""
+        ...
+
+
 class KeyStore(Protocol):
     """Idempotency keys, remembered for 24 h over replicas and restarts.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from abbotik_gateway.domain.pressure import Limits
 from abbotik_runtime.settings import Port, ServiceSettings
 
 MIN_REMOTE_TOKEN = 32
@@ -57,6 +58,21 @@ class Settings(ServiceSettings):
         default="mongo",
         validation_alias="ABBOTIK_ROOM_STORE",
         description="`mongo`; `memory` and `api` are not built in yet",
+    )
+    max_commands_waiting: Annotated[int, Field(ge=1)] = Field(
+        default=2_000,
+        validation_alias="ABBOTIK_MAX_COMMANDS_WAITING",
+        description="how many commands may wait for a worker, 1 or more",
+    )
+    max_turns_waiting: Annotated[int, Field(ge=1)] = Field(
+        default=10_000,
+        validation_alias="ABBOTIK_MAX_TURNS_WAITING",
+        description="how many rooms may wait for a free turn slot, 1 or more",
+    )
+    max_store_s: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        validation_alias="ABBOTIK_MAX_STORE_S",
+        description="seconds that MongoDB may take for an answer, above 0",
     )
     docs: Path = Field(
         default=_DOCS,
@@ -117,6 +133,11 @@ class Settings(ServiceSettings):
                 "off loopback ABBOTIK_DEV_TOKEN and ABBOTIK_DEV_ROOT_TOKEN must both be given, "
                 f"with {MIN_REMOTE_TOKEN} characters or more"
             )
+
+    @property
+    def limits(self) -> Limits:
+        """From where on new work is refused."""
+        return Limits(self.max_commands_waiting, self.max_turns_waiting, self.max_store_s)
 
     def _on_loopback(self) -> bool:
         try:

@@ -240,3 +240,49 @@ async def test_nats_away_is_unavailable_and_comes_back(
             return False
 
     assert await eventually(works)
+
+
+async def test_a_publish_without_an_ack_is_sent_again_under_its_id(
+    lonely: tuple[Child, BusCommands, Worker],
+) -> None:
+    """After 2 s without the stream's word; it stores the command once."""
+    child, commands, worker = lonely
+    child.pause()
+    try:
+        asked = asyncio.create_task(send(commands, message()))
+        retries = commands._bus.metrics.publish_retries
+        await eventually(lambda: retries._value.get() >= 1)
+    finally:
+        child.resume()
+    assert (await asked).ok
+    ids = [worker.header(heard, HEADER_MESSAGE_ID) for heard in worker.heard]
+    assert len(set(ids)) == 1
+    assert (await commands._bus.js.stream_info("COMMANDS")).state.messages == 1
+
+
+async def test_without_a_stream_a_command_is_tried_until_its_deadline(
+    lonely: tuple[Child, BusCommands, Worker],
+) -> None:
+    """No worker would ever see it; what the server says at once is not the last word."""
+    _, commands, worker = lonely
+    await commands._bus.js.delete_stream("COMMANDS")
+    # It hears core messages, and would be a responder.
+    await worker._bus.close()
+    with pytest.raises(UnconfirmedError):
+        await send(commands, message(), 0.5)
+    assert commands._bus.metrics.publish_retries._value.get() >= 2
+
+
+async def test_what_the_stream_refuses_is_unavailable_at_once(
+    lonely: tuple[Child, BusCommands, Worker],
+) -> None:
+    """A refusal that no retry can mend: nothing was stored."""
+    _, commands, worker = lonely
+    worker.answer = lambda _message: None
+    js = commands._bus.js
+    config = (await js.stream_info("COMMANDS")).config
+    await js.update_stream(config.evolve(max_msg_size=1))
+    async with asyncio.timeout(2):
+        with pytest.raises(UnavailableError):
+            await send(commands, message())
+    assert commands._bus.metrics.publish_retries._value.get() == 0

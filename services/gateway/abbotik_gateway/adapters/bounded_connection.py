@@ -29,12 +29,13 @@ class BoundedConnection(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for a request, not for ever."""
         super().connection_made(transport)
-        self._alarm = self.loop.call_later(HEAD_S, self._too_slow)
+        self._set_alarm()
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head."""
+        """Count what belongs to a head, and wait for the rest; most come whole."""
         super().data_received(data)
         if self._in_head:
+            self._set_alarm()
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self.transport.abort()
@@ -44,8 +45,6 @@ class BoundedConnection(Connection):
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        if self._alarm is None:
-            self._alarm = self.loop.call_later(HEAD_S, self._too_slow)
 
     def on_headers_complete(self) -> None:
         """End a head."""
@@ -68,6 +67,10 @@ class BoundedConnection(Connection):
         )
         self.transport.write(head % (len(body), uuid7().encode()) + body)
         self.transport.close()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is None:
+            self._alarm = self.loop.call_later(HEAD_S, self._too_slow)
 
     def _quiet(self) -> None:
         if self._alarm is not None:

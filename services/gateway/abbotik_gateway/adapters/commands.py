@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from itertools import count
+from time import monotonic
 
 import orjson
 import structlog
@@ -13,15 +14,18 @@ from nats.js.errors import APIError
 from abbotik_contracts.room_commands import RoomCommand, encode, verb
 from abbotik_contracts.subjects import (
     HEADER_BLOB,
+    HEADER_MESSAGE_ID,
     HEADER_REPLY,
     HEADER_REQUEST_ID,
     HEADER_TENANT,
     HEADER_TRACE,
     room_command,
 )
+from abbotik_gateway.adapters.asked import Asked
 from abbotik_gateway.domain.outcome import Outcome, UnreadableOutcomeError, read_outcome
 from abbotik_gateway.ports import Contents, UnavailableError, UnconfirmedError
 from abbotik_runtime.bus import Bus, BusUnavailable
+from abbotik_runtime.hearing import hear
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +33,8 @@ log = structlog.get_logger(__name__)
 # publish would reset the connection under everybody.
 MAX_INLINE_BYTES = 64 * 1024
 
-# No outcome is empty. A result and not an exception: nobody may be awaiting it any more.
-_TOO_LATE = b""
-
-# None: the connection was lost, and maybe the outcome with it.
-Answer = asyncio.Future[bytes | None]
+# Ends the subject on which the stream says that it has a command.
+_STORED = "stored"
 
 
 class BusCommands:
@@ -44,7 +45,7 @@ class BusCommands:
         self._contents = contents
         self._inbox = ""
         self._tokens = count()
-        self._waiting: dict[str, Answer] = {}
+        self._waiting: dict[str, Asked] = {}
 
     @property
     def ready(self) -> bool:
@@ -58,7 +59,7 @@ class BusCommands:
         on the same connection.
         """
         inbox = self._bus.client.new_inbox()
-        await self._bus.client.subscribe(f"{inbox}.*", cb=self._on_outcome)
+        await hear(self._bus.client, f"{inbox}.>", self._on_answer)
         self._bus.on_reconnect(self._ask_again)
         self._inbox = inbox
 
@@ -70,7 +71,7 @@ class BusCommands:
         """
         if not self.ready:
             raise UnavailableError("NATS has not been reached yet")
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = monotonic() + deadline_s
         data, headers = await self._message(command, trace)
         subject = room_command(command.tenant, command.room, verb(command))
         answer: bytes | None = None
@@ -85,46 +86,33 @@ class BusCommands:
     async def _ask(
         self, subject: str, data: bytes, headers: dict[str, str], command_id: str, until: float
     ) -> bytes | None:
-        """Publish once and wait; None where the connection was lost meanwhile."""
+        """Publish and wait; None where the connection was lost meanwhile."""
         token = str(next(self._tokens))
-        loop = asyncio.get_running_loop()
-        answer: Answer = loop.create_future()
-        self._waiting[token] = answer
-        alarm = loop.call_at(until, _expire, answer)
         reply = f"{self._inbox}.{token}"
-        try:
-            await self._publish(
-                subject,
-                data,
-                {**headers, HEADER_REPLY: reply},
-                # One id per publish: a repeated request is for the worker to recognise, by the
-                # command's id, and to answer; the stream would only swallow it.
-                f"{command_id}:{reply}",
-                until - loop.time(),
-            )
-            outcome = await answer
-        finally:
-            alarm.cancel()
-            del self._waiting[token]
-        if outcome == _TOO_LATE:
-            raise UnconfirmedError("no outcome in time")
-        return outcome
-
-    async def _publish(
-        self, subject: str, data: bytes, headers: dict[str, str], message_id: str, left_s: float
-    ) -> None:
+        # One id per asking: a repeated request is for the worker to recognise, by the command's
+        # id, and to answer; the stream would only swallow it.
+        sent = {**headers, HEADER_REPLY: reply, HEADER_MESSAGE_ID: f"{command_id}:{reply}"}
+        asked = self._waiting[token] = Asked(
+            until, partial(self._bus.metrics.published_stored, subject)
+        )
         epoch, connected = self._bus.epoch, self._bus.connected
+
+        async def once() -> bytes | None:
+            await self._bus.publish_asking(subject, data, sent, f"{reply}.{_STORED}", until)
+            return await asked.answer()
+
         try:
-            await self._bus.publish_stored(
-                subject, data, message_id=message_id, headers=headers, deadline_s=left_s
-            )
+            outcome = await self._bus.insist(subject, once, until)
         except BusUnavailable as error:
             if not connected and not self._bus.connected and epoch == self._bus.epoch:
                 raise UnavailableError("NATS is away") from error
-            raise UnconfirmedError("the publish was not confirmed") from error
+            raise UnconfirmedError("no outcome in time") from error
         except APIError as error:
             log.error("command.refused", subject=subject, cause=str(error))  # noqa: TRY400  the server's answer says it all
             raise UnavailableError("the stream refused the command") from error
+        finally:
+            del self._waiting[token]
+        return outcome
 
     async def _message(
         self, command: RoomCommand, trace: str | None
@@ -138,17 +126,16 @@ class BusCommands:
             data = b""
         return data, headers
 
-    async def _on_outcome(self, message: Msg) -> None:
-        answer = self._waiting.get(message.subject.rpartition(".")[2])
-        if answer is not None and not answer.done():
-            answer.set_result(message.data)
+    def _on_answer(self, message: Msg) -> None:
+        token, _, of_stream = message.subject[len(self._inbox) + 1 :].partition(".")
+        asked = self._waiting.get(token)
+        if asked is None:
+            return
+        if of_stream:
+            asked.on_ack(message)
+        else:
+            asked.on_outcome(message.data)
 
     async def _ask_again(self) -> None:
-        for answer in list(self._waiting.values()):
-            if not answer.done():
-                answer.set_result(None)
-
-
-def _expire(answer: Answer) -> None:
-    if not answer.done():
-        answer.set_result(_TOO_LATE)
+        for asked in self._waiting.values():
+            asked.ask_again()

@@ -9,11 +9,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from abbotik_runtime.bus import Bus, BusUnavailable
+from abbotik_runtime.hearing import hear
 
 _FLUSH_S = 2
-# What may wait unread per subject; what is dropped beyond is read from the log.
-_PENDING_MESSAGES = 4096
-_PENDING_BYTES = 4 * 1024 * 1024
 
 
 class BusSubscription:
@@ -39,16 +37,11 @@ class BusSignals:
     async def subscribe(self, subject: str, on_data: Callable[[bytes], None]) -> BusSubscription:
         """Have every message of the subject given to ``on_data``, over reconnects too."""
 
-        async def on_message(message: Msg) -> None:
+        def on_message(message: Msg) -> None:
             on_data(message.data)
 
         try:
-            subscription = await self._bus.client.subscribe(
-                subject,
-                cb=on_message,
-                pending_msgs_limit=_PENDING_MESSAGES,
-                pending_bytes_limit=_PENDING_BYTES,
-            )
+            subscription = await hear(self._bus.client, subject, on_message)
         except (BusUnavailable, nats.errors.Error) as error:
             raise ConnectionError(str(error)) from error
         return BusSubscription(subscription)

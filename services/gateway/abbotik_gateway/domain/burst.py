@@ -76,6 +76,8 @@ class Burst:
 
     def chunk(self, variant: Variant) -> bytes:
         """Return all frames."""
+        if len(self.parts) == 1:
+            return self.parts[0].chunk(variant)
         chunk = self._chunks.get(variant.key)
         if chunk is None:
             chunk = b"".join([part.chunk(variant) for part in self.parts])

@@ -7,8 +7,7 @@ of both into the log's events, each once and in order.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import orjson
 
@@ -26,8 +25,7 @@ class UnreadableSignalError(ValueError):
     """A message of the bus that is not what its subject promises."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One durable event; ``data`` is its JSON on one line, as the wire has it."""
 
     seq: int
@@ -38,8 +36,7 @@ class Event:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """A piece of text as it is produced; ``data`` is its JSON on one line, without a type."""
 
     turn_id: str

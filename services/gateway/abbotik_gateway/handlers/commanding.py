@@ -12,12 +12,19 @@ from typing import TypedDict
 import structlog
 from pydantic import JsonValue
 
-from abbotik_contracts.room_commands import RoomCommand
+from abbotik_contracts.room_commands import RoomCommand, verb
 from abbotik_gateway.domain.caller import Caller
 from abbotik_gateway.domain.keyed import Keyed, Step, in_progress, next_step
 from abbotik_gateway.domain.outcome import Outcome
+from abbotik_gateway.domain.problem import Problem
 from abbotik_gateway.handlers.seen import SeenRevs
-from abbotik_gateway.ports import Commands, KeyStore, UnavailableError, UnconfirmedError
+from abbotik_gateway.ports import (
+    Commands,
+    KeyStore,
+    Pressure,
+    UnavailableError,
+    UnconfirmedError,
+)
 from abbotik_runtime.canonical import canonical
 from abbotik_runtime.ids import uuid7
 
@@ -74,12 +81,15 @@ class Settled:
 class Commanding:
     """Runs orders. Raises Problem for a refused one, UnavailableError and UnconfirmedError."""
 
-    def __init__(self, commands: Commands, keys: KeyStore, seen: SeenRevs) -> None:
+    def __init__(
+        self, commands: Commands, keys: KeyStore, seen: SeenRevs, pressure: Pressure
+    ) -> None:
         self._commands = commands
+        self._pressure = pressure
         self._keys = keys
         self._seen = seen
 
-    async def run(self, verb: str, order: Order, build: Build) -> Settled:
+    async def run(self, route: str, order: Order, build: Build) -> Settled:
         """Return the outcome of the command that ``build`` makes from its ids."""
         room = order.room or uuid7()
         if order.key is None:
@@ -88,7 +98,7 @@ class Commanding:
         wanted = Keyed(
             tenant=order.caller.tenant,
             # One name for both families of paths.
-            route=verb if order.room is None else f"{order.room}/{verb}",
+            route=route if order.room is None else f"{order.room}/{route}",
             key=order.key,
             digest=sha256(canonical(order.members)).hexdigest(),
             command=uuid7(),
@@ -106,7 +116,7 @@ class Commanding:
             raise in_progress()
         try:
             outcome = await self._send(order, build, stored.command, stored.room)
-        except (UnavailableError, UnconfirmedError):
+        except (UnavailableError, UnconfirmedError, Problem):
             await _if_possible(self._keys.reopen(stored), order.until)
             raise
         # Before the answer: a second request that comes after it must find the outcome.
@@ -123,6 +133,7 @@ class Commanding:
                 "request_id": order.request_id,
             }
         )
+        self._pressure.check(verb(command))
         outcome = await self._commands.send(command, order.trace, order.until - monotonic())
         self._seen.note(order.caller.tenant, room, outcome.rev)
         return outcome

@@ -13,7 +13,7 @@ _PAGED = ("ROOM_NOT_FOUND", "CURSOR_INVALID", "VALIDATION_FAILED")
 
 
 def message_operations(messages: MessageRoutes) -> list[Operation]:
-    """Return the operations on messages. The first is the hot one: routes are tried in order."""
+    """Return the operations on messages."""
     return [
         Operation(
             name="postMessage",

@@ -8,6 +8,7 @@ from email.message import Message
 from pydantic import JsonValue
 from starlette.requests import Request
 
+from abbotik_gateway.begun import begin
 from abbotik_gateway.domain.problem import Problem
 from abbotik_gateway.domain.strict_json import read_object
 
@@ -51,16 +52,21 @@ async def read_bytes(request: Request, limit: int = MAX_BYTES) -> bytes:
         if headers.get("expect", "").lower() != "100-continue":
             await _drain(request)
         raise _too_large(limit)
-    try:
-        async with asyncio.timeout(RECEIPT_S):
-            return await _receive(request, limit)
-    except TimeoutError as error:
-        detail = f"The body did not arrive within {RECEIPT_S:.0f} s."
-        raise Problem("INVALID_REQUEST_BODY", detail, headers=_CLOSE) from error
+    chunks = list[bytes]()
+    # Most bodies came with their head, and need no timer.
+    rest = begin(_receive(request, limit, chunks))
+    if rest is not None:
+        try:
+            async with asyncio.timeout(RECEIPT_S):
+                await rest
+        except TimeoutError as error:
+            detail = f"The body did not arrive within {RECEIPT_S:.0f} s."
+            raise Problem("INVALID_REQUEST_BODY", detail, headers=_CLOSE) from error
+    return b"".join(chunks)
 
 
-async def _receive(request: Request, limit: int) -> bytes:
-    chunks, size = list[bytes](), 0
+async def _receive(request: Request, limit: int, chunks: list[bytes]) -> None:
+    size = 0
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
@@ -72,7 +78,7 @@ async def _receive(request: Request, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return
 
 
 async def _drain(request: Request) -> None:

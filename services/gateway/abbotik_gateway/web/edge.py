@@ -80,6 +80,8 @@ class Edge:
         self._app = app
         self._meter = meter
         self._allowed = allowed
+        # The module's is a proxy, which makes its logger anew for each line.
+        self._log = log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -104,7 +106,9 @@ class Edge:
             route = getattr(inner.get("route"), "path_format", "none")
             took = perf_counter() - began
             self._meter.request(method, route, exchange.status, took)
-            log.debug("request", method=method, route=route, status=exchange.status, took_s=took)
+            self._log.debug(
+                "request", method=method, route=route, status=exchange.status, took_s=took
+            )
 
     async def _refuse(
         self, scope: Scope, exchange: Exchange, error: Exception, method: str

@@ -11,8 +11,8 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from abbotik_gateway.begun import Begun, begin
 from abbotik_gateway.domain.sse import HEARTBEAT, OPENING, Variant, notice
-from abbotik_gateway.handlers.following.half_sent import HalfSent, begin
 from abbotik_gateway.handlers.following.leg import Leg
 from abbotik_gateway.handlers.following.outbox import Chunk, Outbox
 from abbotik_gateway.streams import ABORT
@@ -72,7 +72,7 @@ class EventStream(Response):
         # Until the first bytes are out, nobody else may send.
         self._sending = True
         self._send: Send = _unsent
-        self._half_sent: HalfSent | None = None
+        self._begun: Begun | None = None
         self._abort: Callable[[], object] | None = None
         self._task: asyncio.Task[object] | None = None
 
@@ -116,12 +116,12 @@ class EventStream(Response):
             self._sent_at = self._loop.time()
             message = {"type": "http.response.body", "body": data, "more_body": True}
             try:
-                self._half_sent = begin(self._send(message))
+                self._begun = begin(self._send(message))
             except Exception:
                 # The feed calls this for one follower after the other: none may stop the rest.
                 log.exception("stream.broken")
                 self.cut()
-            if self._half_sent is not None:
+            if self._begun is not None:
                 self._sending = True
                 self.outbox.poke()
         return True
@@ -175,9 +175,9 @@ class EventStream(Response):
                     behind.append(leg)
             else:
                 await outbox.wait()
-            if self._half_sent is not None:
-                half_sent, self._half_sent = self._half_sent, None
-                await half_sent
+            if self._begun is not None:
+                begun, self._begun = self._begun, None
+                await begun
                 self._sending = False
             if not outbox.empty:
                 last = outbox.finished

@@ -70,6 +70,7 @@ class RoomFeed:
         self.look_at = 0.0
         self._log = log_
         self._signals = signals
+        self._loop = asyncio.get_running_loop()
         self._listeners: dict[Listener, None] = {}
         self._gathering = Gathering(room)
         self._flush: asyncio.Handle | None = None
@@ -98,10 +99,9 @@ class RoomFeed:
             # The bus is away: its reconnect brings the subscriptions back and has us read again.
             log.info("feed.unflushed", tenant=self.tenant, room=self.room)
         self._open = True
-        loop = asyncio.get_running_loop()
-        self.look_at = loop.time() + QUIET_S
+        self.look_at = self._loop.time() + QUIET_S
         self.read_soon()
-        self._timer = loop.call_later(AFTER_START_S, self.read_soon)
+        self._timer = self._loop.call_later(AFTER_START_S, self.read_soon)
 
     async def stop(self) -> None:
         """Unsubscribe; nothing is delivered afterwards."""
@@ -131,7 +131,7 @@ class RoomFeed:
         """Take events from the log, also those that a follower read for itself."""
         due = self.tail.offer(events)
         if due:
-            self.look_at = asyncio.get_running_loop().time() + QUIET_S
+            self.look_at = self._loop.time() + QUIET_S
             self._gathering.add_events(due)
             self._gathered()
 
@@ -178,7 +178,7 @@ class RoomFeed:
         if self._gathering.size >= MAX_BURST:
             self._give()
         elif self._flush is None:
-            self._flush = asyncio.get_running_loop().call_soon(self._give)
+            self._flush = self._loop.call_soon(self._give)
 
     def _give(self) -> None:
         if self._flush is not None:
@@ -214,8 +214,8 @@ class RoomFeed:
         return page
 
     async def _drained(self) -> None:
-        until = asyncio.get_running_loop().time() + _DRAIN_S
+        until = self._loop.time() + _DRAIN_S
         while any(listener.full for listener in self._listeners):
-            if asyncio.get_running_loop().time() >= until:
+            if self._loop.time() >= until:
                 return
             await asyncio.sleep(_DRAIN_STEP_S)

@@ -1,0 +1,67 @@
+"""One command's wait: what ends it, and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any, cast
+
+import pytest
+from nats.aio.msg import Msg
+
+from abbotik_gateway.adapters.asked import Asked
+from abbotik_runtime.confirmations import Unconfirmed
+
+
+def ack(data: bytes = b'{"stream":"COMMANDS","seq":1}') -> Msg:
+    """Return the stream's word."""
+    return Msg(_client=cast("Any", None), data=data)
+
+
+def asked(deadline_s: float = 5.0, stored: list[float] | None = None) -> Asked:
+    """Return a wait."""
+    return Asked(monotonic() + deadline_s, ([] if stored is None else stored).append)
+
+
+async def test_an_outcome_needs_no_ack() -> None:
+    """It says more: the command is stored, which is counted once."""
+    stored = list[float]()
+    waiting = asked(stored=stored)
+    waiting.on_outcome(b"done")
+    assert await waiting.answer() == b"done"
+    waiting.on_ack(ack())
+    waiting.on_ack(ack())
+    assert len(stored) == 1
+
+
+async def test_an_ack_alone_ends_nothing() -> None:
+    """Stored is not decided: the wait goes on until its deadline."""
+    waiting = asked(0.1)
+    waiting.on_ack(ack())
+    began = monotonic()
+    with pytest.raises(Unconfirmed):
+        await waiting.answer()
+    assert monotonic() - began >= 0.09
+
+
+async def test_a_stored_command_waits_past_the_limit_of_one_publish(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only one without an ack is published again."""
+    monkeypatch.setattr("abbotik_gateway.adapters.asked.REQUEST_S", 0.05)
+    silent, stored = asked(), asked()
+    stored.on_ack(ack())
+    asyncio.get_running_loop().call_later(0.15, stored.on_outcome, b"done")
+    assert await stored.answer() == b"done"
+    with pytest.raises(Unconfirmed):
+        await silent.answer()
+
+
+async def test_an_outcome_between_two_tries_counts() -> None:
+    """The stream refused for now, and the try before it was carried out all the same."""
+    waiting = asked()
+    waiting.on_ack(ack(b'{"error":{"code":503,"description":"later"}}'))
+    with pytest.raises(Unconfirmed):
+        await waiting.answer()
+    waiting.on_outcome(b"done")
+    assert await waiting.answer() == b"done"
