@@ -48,8 +48,8 @@ async def test_agents_are_actors(api: GatewayApi) -> None:
         ({"wake_policy": {"sleep": 1}}, "VALIDATION_FAILED", ["/wake_policy/sleep"]),
         ({"metadata": {"a": "x" * 300_000}}, "VALIDATION_FAILED", [""]),
         (
-            {"wake_policy": {"schedule": {"every_s": 5}}},
-            "POLICY_NOT_SUPPORTED",
+            {"wake_policy": {"schedule": {"every_s": 5, "cron": "* * * * *"}}},
+            "VALIDATION_FAILED",
             ["/wake_policy/schedule"],
         ),
         (

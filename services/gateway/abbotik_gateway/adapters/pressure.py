@@ -1,0 +1,59 @@
+"""How much waits, read from the servers in the background so that no request has to."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+import nats.errors
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from abbotik_contracts.subjects import consumer
+from abbotik_gateway.domain.pressure import Limits, Readings, refusal
+from abbotik_runtime.bus import Bus, BusUnavailable
+
+READ_EVERY_S = 1.0
+
+
+class Pressure:
+    """The readings of the last second. `read` is one pass of a loop; `check` costs nothing."""
+
+    def __init__(
+        self, bus: Bus, database: AsyncDatabase[dict[str, object]], limits: Limits
+    ) -> None:
+        self._bus = bus
+        self._database = database
+        self._limits = limits
+        self._readings = Readings()
+
+    def check(self, verb: str) -> None:
+        """Raise the Problem of a command that would only wait; SERVICE_UNAVAILABLE with why."""
+        problem = refusal(verb, self._readings, self._limits)
+        if problem is not None:
+            raise problem
+
+    async def read(self) -> None:
+        """Read what waits at both servers, one beside the other."""
+        commands, turns, store_s = await asyncio.gather(
+            self._waiting("room-worker"), self._waiting("turns"), self._store_s()
+        )
+        self._readings = Readings(commands, turns, store_s)
+
+    async def _waiting(self, name: str) -> int:
+        declared = consumer(name)
+        try:
+            info = await self._bus.js.consumer_info(declared.stream, declared.name)
+        except (BusUnavailable, nats.errors.Error):
+            # Away: publishing says so by itself, and readiness too.
+            return 0
+        return info.num_pending or 0
+
+    async def _store_s(self) -> float:
+        began = monotonic()
+        try:
+            await self._database.command("ping")
+        except PyMongoError:
+            # No answer at all: commands wait at NATS, and their senders hear 503 for that.
+            return 0.0
+        return monotonic() - began

@@ -1,0 +1,50 @@
+"""When to refuse new work: before queues grow that nobody will empty in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from abbotik_gateway.domain.problem import Problem
+
+# What brings new work. The others take work away, or change nothing that waits.
+_WORK = frozenset({"rent", "message", "wake"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait: messages, and seconds that MongoDB takes for an answer."""
+
+    commands: int
+    turns: int
+    store_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What was read last; what could not be read is 0, as others refuse for that then.
+
+    ``commands`` wait for a worker's decision, ``turns`` are rooms that wait for a free slot.
+    """
+
+    commands: int = 0
+    turns: int = 0
+    store_s: float = 0.0
+
+
+def refusal(verb: str, readings: Readings, limits: Limits) -> Problem | None:
+    """Return why a command of that verb is refused now, None where it may go."""
+    if verb not in _WORK:
+        return None
+    for reason, value, limit, sentence in (
+        ("commands_waiting", readings.commands, limits.commands, "commands wait for a worker"),
+        ("turns_waiting", readings.turns, limits.turns, "rooms wait for a free turn slot"),
+        ("store_slow", readings.store_s, limits.store_s, "seconds pass until MongoDB answers"),
+    ):
+        if value > limit:
+            return Problem(
+                "SERVICE_UNAVAILABLE",
+                f"{value:g} {sentence}, more than {limit:g}; nothing was accepted.",
+                extra={"reason": reason, "value": value, "limit": limit},
+                headers={"Retry-After": "2"},
+            )
+    return None

@@ -1,0 +1,63 @@
+"""What waits, read from real servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from abbotik_contracts import subjects
+from abbotik_gateway.adapters.pressure import Pressure
+from abbotik_gateway.domain.pressure import Limits
+from abbotik_gateway.domain.problem import Problem
+from abbotik_runtime import mongo
+from abbotik_runtime.bus import Bus
+from abbotik_runtime.ids import uuid7
+from abbotik_runtime.settings import ServiceSettings
+
+
+async def test_commands_that_nobody_takes_stop_new_ones(
+    streams: Bus, database: mongo.Database
+) -> None:
+    """One more than the limit refuses; once somebody took them all is well again."""
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5))
+    subject = subjects.room_command("acme", uuid7(), "message")
+    for number in range(1, 4):
+        await streams.publish_stored(subject, b"{}", message_id=uuid7())
+        await pressure.read()
+        if number <= 2:
+            pressure.check("message")
+    with pytest.raises(Problem) as refused:
+        pressure.check("message")
+    assert refused.value.extra == {"reason": "commands_waiting", "value": 3, "limit": 2}
+    pressure.check("release")
+    await streams.js.purge_stream("COMMANDS")
+    await pressure.read()
+    pressure.check("message")
+
+
+async def test_rooms_that_wait_for_a_slot_stop_new_work(
+    streams: Bus, database: mongo.Database
+) -> None:
+    """Waiting triggers count, one for each room."""
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5))
+    for _ in range(3):
+        await streams.publish_stored(subjects.turn("acme", uuid7()), b"", message_id=uuid7())
+    await pressure.read()
+    with pytest.raises(Problem, match="rooms wait for a free turn slot"):
+        pressure.check("rent")
+
+
+async def test_slow_store_stops_new_work(streams: Bus, database: mongo.Database) -> None:
+    """An answer that takes longer than the limit counts."""
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=1e-9))
+    await pressure.read()
+    with pytest.raises(Problem, match="until MongoDB answers"):
+        pressure.check("wake")
+
+
+async def test_server_that_is_away_is_not_pressure(
+    settings: ServiceSettings, database: mongo.Database
+) -> None:
+    """Then publishing itself says 503; nothing is refused for a reading that is not there."""
+    pressure = Pressure(Bus(settings, "test"), database, Limits(commands=0, turns=0, store_s=5))
+    await pressure.read()
+    pressure.check("message")
