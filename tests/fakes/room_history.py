@@ -128,6 +128,7 @@ class RoomHistory:
             "queue": [],
             "withdrawn": [],
             "woken": False,
+            "wakes": [],
             "turn": None if running is None else {"id": running},
             "releasing": None,
             "usage": {},

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 from pymongo import AsyncMongoClient
 
+from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_room_worker.adapters import sessions as module
 from abbotik_room_worker.adapters.sessions import WORKERS, MongoSessions
 from abbotik_room_worker.ports import UnavailableError
@@ -18,6 +19,11 @@ from abbotik_runtime import mongo
 from abbotik_runtime.ids import uuid7
 from tests.eventually import eventually
 from tests.integration.cutting_proxy import CuttingProxy
+
+
+def wall(shift_ms: int = 0) -> CorrectedClock:
+    """Return a clock that is that wrong until it hears better."""
+    return CorrectedClock(SystemClock(shift_ms))
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ async def _now(database: mongo.Database) -> datetime:
 
 async def test_times_are_the_servers(database: mongo.Database) -> None:
     """What is stored comes from the database's clock; a worker's wrong clock has no say."""
-    session = MongoSessions(database, "w1", Progress())
+    session = MongoSessions(database, "w1", Progress(), wall())
     before = await _now(database)
     await session.renew()
     after = await _now(database)
@@ -55,9 +61,23 @@ async def test_times_are_the_servers(database: mongo.Database) -> None:
     assert stored["projected_through"] == 0
 
 
+@pytest.mark.parametrize("shift_ms", [-60_000, 0, 60_000])
+async def test_worker_hears_the_time_with_each_renewal(
+    database: mongo.Database, shift_ms: int
+) -> None:
+    """However wrong its own clock is, it tells the database's time from the first renewal on."""
+    clock = wall(shift_ms)
+    session = MongoSessions(database, "w1", Progress(), clock)
+    assert not session.begun.is_set()
+    await session.renew()
+    assert session.begun.is_set()
+    server_ms = (await _now(database)).timestamp() * 1000
+    assert abs(clock.now_ms() - server_ms) < 1000
+
+
 async def test_one_document_per_session(database: mongo.Database) -> None:
     """Renewals change the session's one document, several at once too."""
-    session = MongoSessions(database, "w1", Progress())
+    session = MongoSessions(database, "w1", Progress(), wall())
     await asyncio.gather(*(session.renew() for _ in range(20)))
     assert await database[WORKERS].count_documents({}) == 1
 
@@ -65,7 +85,7 @@ async def test_one_document_per_session(database: mongo.Database) -> None:
 async def test_renewal_says_how_far_the_worker_has_come(database: mongo.Database) -> None:
     """Each renewal stores up to which counter all is projected."""
     progress = Progress()
-    session = MongoSessions(database, "w1", progress)
+    session = MongoSessions(database, "w1", progress, wall())
     for counter in (1, 2, 3):
         progress.opened(counter)
     progress.settled(1)
@@ -80,7 +100,7 @@ async def test_renewal_says_how_far_the_worker_has_come(database: mongo.Database
 @pytest.mark.usefixtures("short")
 async def test_failed_renewal_does_not_prolong_life(away: mongo.Database) -> None:
     """Nobody lives by a renewal that the server did not confirm."""
-    session = MongoSessions(away, "w1", Progress())
+    session = MongoSessions(away, "w1", Progress(), wall())
     with pytest.raises(UnavailableError):
         await session.renew()
     assert not session.live
@@ -92,12 +112,12 @@ async def test_renewal_that_failed_in_between_is_a_gap(
     mongo_url: str, database: mongo.Database
 ) -> None:
     """After one that was not confirmed a full expiry has to pass before anybody is dead."""
-    await MongoSessions(database, "gone", Progress()).renew()
+    await MongoSessions(database, "gone", Progress(), wall()).renew()
     async with CuttingProxy(mongo_url) as proxy:
         client: mongo.Client = AsyncMongoClient(
             proxy.url, timeoutMS=150, serverSelectionTimeoutMS=150, retryWrites=False
         )
-        witness = MongoSessions(client[database.name], "w1", Progress())
+        witness = MongoSessions(client[database.name], "w1", Progress(), wall())
 
         async def sees_the_dead() -> bool:
             await witness.renew()
@@ -127,7 +147,7 @@ async def _renewed(session: MongoSessions) -> bool:
 async def test_life_counts_from_before_the_renewal_was_sent(database: mongo.Database) -> None:
     """The own deadline is never later than the server's, however long the answer took."""
     loop = asyncio.get_running_loop()
-    session = MongoSessions(database, "w1", Progress())
+    session = MongoSessions(database, "w1", Progress(), wall())
     sent = loop.time()
     await session.renew()
     assert session._good_until <= sent + module.EXPIRY_S + (loop.time() - sent)
@@ -139,7 +159,7 @@ async def test_life_counts_from_before_the_renewal_was_sent(database: mongo.Data
 @pytest.mark.usefixtures("short")
 async def test_ended_session_is_expired_at_once(database: mongo.Database) -> None:
     """A process that leaves in order does not make others wait."""
-    leaving = MongoSessions(database, uuid7(), Progress())
+    leaving = MongoSessions(database, uuid7(), Progress(), wall())
     await leaving.renew()
     await leaving.end()
     found = await database[WORKERS].count_documents({"$expr": {"$lte": ["$expires_at", "$$NOW"]}})
@@ -148,10 +168,10 @@ async def test_ended_session_is_expired_at_once(database: mongo.Database) -> Non
 
 async def test_end_and_death_of_the_store_are_no_errors_at_the_end(away: mongo.Database) -> None:
     """A process that leaves while the store is away leaves all the same."""
-    await MongoSessions(away, "w1", Progress()).end()
+    await MongoSessions(away, "w1", Progress(), wall()).end()
 
 
 async def test_session_that_never_renewed_leaves_no_trace(database: mongo.Database) -> None:
     """Ending what never began writes nothing."""
-    await MongoSessions(database, "w1", Progress()).end()
+    await MongoSessions(database, "w1", Progress(), wall()).end()
     assert await database[WORKERS].count_documents({}) == 0

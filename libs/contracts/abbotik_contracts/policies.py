@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from abbotik_contracts.frozen import Frozen
 
@@ -40,12 +40,38 @@ class ToolPolicy(Frozen):
     approval: Annotated[dict[Slug, Literal["always", "never"]], Field(max_length=256)] = {}
 
 
+class Schedule(Frozen):
+    """When a room wakes by itself: once (``at``), every so many seconds, or by a cron line.
+
+    ``at`` is an RFC 3339 time with its offset; ``cron`` has five fields, read in ``timezone``, an
+    IANA name. An occurrence posts ``content``, if there is one. ``overlap`` says what becomes of
+    one that meets a room with work, ``misfire`` what becomes of those that nobody was there for.
+    """
+
+    at: Annotated[str, StringConstraints(max_length=64)] | None = None
+    every_s: Seconds | None = None
+    cron: Annotated[str, StringConstraints(max_length=256)] | None = None
+    timezone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    content: Annotated[str, StringConstraints(min_length=1, max_length=32_768)] | None = None
+    overlap: Literal["skip", "queue"] = "skip"
+    misfire: Literal["fire_once", "skip"] = "fire_once"
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [name for name in ("at", "every_s", "cron") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            raise ValueError("needs exactly one of at, every_s and cron")
+        if self.timezone is not None and self.cron is None:
+            raise ValueError("timezone belongs to cron; at carries its offset")
+        return self
+
+
 class WakePolicy(Frozen):
     """What starts a turn, and when a room without work falls asleep. Times in seconds."""
 
     mode: Literal["on_message", "explicit"] = "on_message"
     sleep_after_s: Seconds | None = None
-    schedule: dict[str, JsonValue] | None = None
+    schedule: Schedule | None = None
 
 
 class DonePolicy(Frozen):
@@ -66,7 +92,7 @@ def unsupported(config: Mapping[str, object]) -> list[str]:
     """
     found: list[str] = []
     turn, tool = config.get("turn_policy"), config.get("tool_policy")
-    wake, done = config.get("wake_policy"), config.get("done_policy")
+    done = config.get("done_policy")
     if isinstance(turn, TurnPolicy) and turn.mode != "first":
         found.append("/turn_policy/mode")
     if isinstance(tool, ToolPolicy):
@@ -75,8 +101,6 @@ def unsupported(config: Mapping[str, object]) -> list[str]:
             for name, when in tool.approval.items()
             if when == "always"
         ]
-    if isinstance(wake, WakePolicy) and wake.schedule is not None:
-        found.append("/wake_policy/schedule")
     if isinstance(done, DonePolicy):
         given = done.model_dump(exclude_none=True, exclude={"mode"})
         found += ["/done_policy/mode"] if done.mode != "explicit" else []

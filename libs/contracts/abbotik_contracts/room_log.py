@@ -7,7 +7,7 @@ names live here. Stored names are those of `LogEntry`; what an entry does not ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NotRequired, TypedDict
 
 from pydantic import JsonValue
@@ -94,6 +94,7 @@ class StoredState(TypedDict):
     queue: list[StoredTrigger]
     withdrawn: list[int]
     woken: bool
+    wakes: list[int]
     turn: Record | None
     releasing: Record | None
     usage: Record
@@ -147,23 +148,24 @@ def wire_event(  # noqa: PLR0913  an event is these members
     event_id: str,
     event_type: str,
     actor: str | None,
-    payload: Mapping[str, JsonValue],
+    payload: Record,
     turn: str | None,
 ) -> Record:
     """Return an event as the API shows it, without its `hash`, which is made over exactly this."""
+    # In the order of the canonical form: what is sorted already is sorted in half the time.
     return {
-        "id": event_id,
-        "room_id": room,
-        "epoch": epoch,
         "actor_key": actor,
         "agent_key": actor,
-        "event_type": event_type,
-        "payload": dict(payload),
-        "seq": seq,
         "created_at": rfc3339(at),
-        "turn_id": turn,
+        "epoch": epoch,
+        "event_type": event_type,
+        "id": event_id,
+        "payload": payload,
         "policy_version": policy_version,
         "prev_hash": prev_hash,
+        "room_id": room,
+        "seq": seq,
+        "turn_id": turn,
     }
 
 
@@ -279,7 +281,7 @@ def room_record(
         "last_event_seq": state["last_event_seq"],
         "last_message_seq": state["last_message_seq"],
         "policy_version": state["policy_version"],
-        "next_wakes": [],
+        "next_wakes": [rfc3339(at) for at in state["wakes"]],
         "usage": state["usage"],
     }
     if warnings:

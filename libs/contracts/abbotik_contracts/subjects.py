@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 # Tokens of a subject are slugs or UUIDs; a dot, `*` or `>` would change where a message goes.
 TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -17,6 +18,7 @@ HEADER_BLOB = "Abbotik-Blob"
 HEADER_CAUSE = "Abbotik-Cause"
 
 
+@lru_cache(maxsize=4096)  # the same rooms again and again
 def _checked(*tokens: str) -> str:
     for token in tokens:
         # `match` would let a line feed through: `$` also stands before one.

@@ -27,8 +27,38 @@ class SystemClock:
         return time.time_ns() // 1_000_000 + self._shift_ms
 
 
-@lru_cache(maxsize=256)  # the events of a commit share their time
 def rfc3339(at_ms: int) -> str:
     """Write a time as RFC 3339 in UTC with milliseconds: ``2026-01-31T09:30:00.123Z``."""
     second, milli = divmod(at_ms, 1000)
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{milli:03d}Z"
+    return f"{_to_the_second(second)}.{milli:03d}Z"
+
+
+class CorrectedClock:
+    """The time of another machine: the local clock and what it is off by, as last heard.
+
+    All that share that machine agree on the time, however wrong their own clocks are.
+    """
+
+    def __init__(self, local: Clock) -> None:
+        self._local = local
+        self._off_ms = 0
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970, UTC."""
+        return self._local.now_ms() + self._off_ms
+
+    def local_ms(self) -> int:
+        """Return the local clock's milliseconds, to note when the other one was asked."""
+        return self._local.now_ms()
+
+    def correct(self, heard_ms: int, asked_ms: int) -> None:
+        """Take the other's time, as it was in the middle between asking and now.
+
+        ``asked_ms`` is the local time of asking.
+        """
+        self._off_ms = heard_ms - (asked_ms + self._local.now_ms()) // 2
+
+
+@lru_cache(maxsize=256)  # most of what is written at one moment is of the same second
+def _to_the_second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()[:19]

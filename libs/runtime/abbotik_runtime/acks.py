@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import assert_never
 
 import nats.errors
@@ -87,6 +85,24 @@ async def _reject(message: Msg, code: str, cause: str, service: str, bus: Bus) -
     await _answer(bus, message, b"+TERM")
 
 
+class _Holding:
+    """One message under way, inside of `with`. No generator: one is made for each message."""
+
+    def __init__(self, held: dict[str, int], reply: str) -> None:
+        self._held = held
+        self._reply = reply
+
+    def __enter__(self) -> None:
+        self._held[self._reply] = self._held.get(self._reply, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        left = self._held[self._reply] - 1
+        if left:
+            self._held[self._reply] = left
+        else:
+            del self._held[self._reply]
+
+
 class InProgress:
     """Keeps messages from being delivered again while their handlers run.
 
@@ -108,19 +124,9 @@ class InProgress:
         """Mark no more."""
         await self._loop.stop()
 
-    @contextmanager
-    def holding(self, message: Msg) -> Iterator[None]:
+    def holding(self, message: Msg) -> _Holding:
         """Mark ``message`` until the block ends."""
-        reply = message.reply
-        self._held[reply] = self._held.get(reply, 0) + 1
-        try:
-            yield
-        finally:
-            left = self._held[reply] - 1
-            if left:
-                self._held[reply] = left
-            else:
-                del self._held[reply]
+        return _Holding(self._held, message.reply)
 
     async def _mark(self) -> None:
         # Most messages are settled before their first mark would be worth its way.

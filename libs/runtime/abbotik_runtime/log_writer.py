@@ -116,10 +116,13 @@ class LogWriter:
         raw = encode(entry)
         if len(raw) > MAX_ENTRY_BYTES:
             raise EntryRefusedError(f"entry {entry['_id']} has {len(raw)} bytes")
-        pending = _Pending(entry, RawBSONDocument(raw), asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        pending = _Pending(entry, RawBSONDocument(raw), loop.create_future())
+        if not self._pending:
+            # Not before the others whose turn it is in this round of the loop: they share the
+            # insert. Where some wait already, a flush is on its way, or comes with a free place.
+            loop.call_soon(self._flush)
         self._pending.append(pending)
-        # Not before the others whose turn it is in this round of the loop: they share the insert.
-        asyncio.get_running_loop().call_soon(self._flush)
         return await pending.done
 
     def _flush(self) -> None:

@@ -1,27 +1,66 @@
 """Projections: one document per aggregate, written after the commit, only forward in `rev`.
 
-Many aggregates go out in one bulk; of one that changed twice meanwhile only the newest is written.
+Many aggregates go out in one update; of one that changed twice meanwhile only the newest is
+written. A projection is owed until it is stored: a database that is away is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from pymongo import UpdateOne
+from bson import encode
+from bson.errors import InvalidDocument
+from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError
+from pymongo.errors import PyMongoError
+
+from abbotik_kernel.retry import Backoff
 
 log = structlog.get_logger(__name__)
 
-LINGER_S = 0.1
+LINGER_S = 0.5
 _DUPLICATE_KEY = 11000
+# Codes that blame the document itself and not the weather: BadValue, FailedToParse, Overflow,
+# InvalidBSON, validation, size, key.
+_REFUSED = frozenset({2, 9, 15, 22, 121, 10334, 17280})
 _MAX_BATCH = 256
+
+Document = dict[str, Any]
 
 
 class ProjectionError(Exception):
-    """The projection could not be written; the commit stands, and somebody has to repair it."""
+    """A projection that can never be written; the commit stands."""
+
+
+@dataclass(slots=True)
+class _Owed:
+    """The newest state of one aggregate, and who waits until it is stored."""
+
+    rev: int
+    build: Callable[[], Document]
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def join(self, other: _Owed) -> None:
+        """Take over who waits for the other one, and its state where that is newer."""
+        self.waiting += other.waiting
+        if other.rev > self.rev:
+            self.rev, self.build = other.rev, other.build
+
+    def stored(self) -> None:
+        """Tell who waits."""
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def refused(self, cause: str) -> None:
+        """Tell who waits that it will never be stored."""
+        for future in self.waiting:
+            if not future.done():
+                future.set_exception(ProjectionError(cause))
 
 
 class Projector:
@@ -31,41 +70,60 @@ class Projector:
     by the filter (MongoDB then reports a duplicate key for the upsert, which is no fault).
     """
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], collection: str) -> None:
-        self._collection = database[collection]
-        self._waiting: dict[str, tuple[dict[str, Any], asyncio.Future[None]]] = {}
-        self._flush: asyncio.Task[None] | None = None
+    def __init__(self, database: AsyncDatabase[Document], collection: str) -> None:
+        self._database = database
+        self._collection = collection
+        self._owed: dict[str, _Owed] = {}
+        self._writing: asyncio.Task[None] | None = None
         self._urgent = asyncio.Event()
+        self._backoff = Backoff(first=0.05, ceiling=2.0)
 
-    async def write(self, document: dict[str, Any], *, urgent: bool = False) -> None:
-        """Return when this document, or a newer one of the same id, is stored.
+    def write(
+        self, key: str, rev: int, build: Callable[[], Document], *, urgent: bool = False
+    ) -> asyncio.Future[None]:
+        """Owe a document; the future is done when it, or a newer one of the same id, is stored.
 
-        Nobody waits for a projection on the way to an answer, so the ones that are not ``urgent``
-        linger for LINGER_S: of a turn that begins and ends meanwhile only the end is written.
-        Raises ProjectionError when MongoDB did not take it.
+        ``build`` makes it when it goes out. Nobody waits for a projection on the way to an answer,
+        so the ones that are not ``urgent`` linger for LINGER_S: of a turn that begins and ends
+        meanwhile only the end is written. The future has ProjectionError where MongoDB can never
+        take the document.
         """
-        key = document["_id"]
-        newest, done = self._waiting.get(key) or (
-            document,
-            asyncio.get_running_loop().create_future(),
-        )
-        if document["rev"] >= newest["rev"]:
-            newest = document
-        self._waiting[key] = (newest, done)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._owe(key, _Owed(rev, build, [future]))
         if urgent:
             self._urgent.set()
-        if self._flush is None:
-            self._flush = asyncio.create_task(self._write_all())
-        await asyncio.shield(done)
+        if self._writing is None:
+            self._writing = loop.create_task(self._write_all())
+        return future
+
+    def _owe(self, key: str, owed: _Owed) -> None:
+        there = self._owed.get(key)
+        if there is None:
+            self._owed[key] = owed
+        else:
+            there.join(owed)
 
     async def _write_all(self) -> None:
+        attempt = 0
         try:
-            while self._waiting:
+            while self._owed:
                 await self._linger()
-                batch = [self._waiting.pop(key) for key in list(self._waiting)[:_MAX_BATCH]]
-                await self._write(batch)
+                batch = {key: self._owed.pop(key) for key in list(self._owed)[:_MAX_BATCH]}
+                try:
+                    await self._store(list(batch.values()))
+                except PyMongoError as error:
+                    log.warning(
+                        "projection.waits", documents=len(batch), error=type(error).__name__
+                    )
+                    for key, owed in batch.items():
+                        self._owe(key, owed)
+                    await asyncio.sleep(self._backoff.delay(attempt))
+                    attempt += 1
+                else:
+                    attempt = 0
         finally:
-            self._flush = None
+            self._writing = None
 
     async def _linger(self) -> None:
         try:
@@ -75,51 +133,60 @@ class Projector:
             return
         self._urgent.clear()
 
-    async def _write(self, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
-        error = await self._store([document for document, _ in batch])
-        if error is not None:
-            log.warning("projection.unwritten", documents=len(batch), error=str(error))
-        for _, done in batch:
-            if done.done():
-                continue
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(error)
+    async def _store(self, batch: Sequence[_Owed]) -> None:
+        writable = [(owed, update) for owed in batch if (update := _update(owed)) is not None]
+        doubled = await self._send(writable, upsert=True)
+        # Of two that insert a new key at once, the one that came second may be the newer one.
+        await self._send(doubled, upsert=False)
+        for owed, _ in writable:
+            owed.stored()
 
-    async def _store(self, documents: list[dict[str, Any]]) -> ProjectionError | None:
-        try:
-            doubled = await self._forward(documents, upsert=True)
-            # Of two that insert a new key at once, the one that came second may be the newer one.
-            await self._forward(doubled, upsert=False)
-        except BulkWriteError:
-            return ProjectionError("MongoDB refused a projection")
-        except Exception as failure:  # noqa: BLE001  nobody may wait for a batch that is forgotten
-            return ProjectionError(type(failure).__name__)
-        return None
-
-    async def _forward(
-        self, documents: list[dict[str, Any]], *, upsert: bool
-    ) -> list[dict[str, Any]]:
+    async def _send(
+        self, updates: Sequence[tuple[_Owed, Document]], *, upsert: bool
+    ) -> list[tuple[_Owed, Document]]:
         """Write what is newer than what is stored; return what met a document of its key."""
-        if not documents:
+        if not updates:
             return []
-        updates = [_update(document, upsert=upsert) for document in documents]
-        try:
-            await self._collection.bulk_write(updates, ordered=False)
-        except BulkWriteError as failure:
-            details: dict[str, Any] = dict(failure.details or {})
-            errors = details.get("writeErrors", [])
-            if details.get("writeConcernErrors") or {e["code"] for e in errors} != {_DUPLICATE_KEY}:
-                raise
-            return [documents[error["index"]] for error in errors]
-        return []
+        # The command itself: `bulk_write` costs as much time of the driver for each document.
+        reply = await self._database.command(
+            {
+                "update": self._collection,
+                "updates": [{**update, "upsert": upsert} for _, update in updates],
+                "ordered": False,
+                "writeConcern": {"w": "majority", "j": True},
+            }
+        )
+        return _doubled(updates, reply)
 
 
-def _update(document: dict[str, Any], *, upsert: bool) -> UpdateOne:
-    key = {"_id": document["_id"], "tenant": document["tenant"]}
-    return UpdateOne(
-        {**key, "rev": {"$lt": document["rev"]}},
-        {"$set": {name: value for name, value in document.items() if name not in key}},
-        upsert=upsert,
-    )
+def _update(owed: _Owed) -> Document | None:
+    """Return the update, None where the document cannot be encoded; its waiters are told."""
+    document = owed.build()
+    key = {"_id": document.pop("_id"), "tenant": document.pop("tenant")}
+    try:
+        # Here and not by the driver, where it would take the others of the batch with it.
+        members = RawBSONDocument(encode(document))
+    except (InvalidDocument, OverflowError) as error:
+        log.exception("projection.refused", projection=key["_id"])
+        owed.refused(str(error))
+        return None
+    return {"q": {**key, "rev": {"$lt": document["rev"]}}, "u": {"$set": members}}
+
+
+def _doubled(
+    updates: Sequence[tuple[_Owed, Document]], reply: Mapping[str, Any]
+) -> list[tuple[_Owed, Document]]:
+    """Sort out the write errors of a reply. Raises PyMongoError where the outcome is open."""
+    if "writeConcernError" in reply:
+        raise PyMongoError("the projections are not confirmed")
+    doubled = []
+    for error in reply.get("writeErrors", ()):
+        owed, update = updates[error["index"]]
+        if error["code"] == _DUPLICATE_KEY:
+            doubled.append((owed, update))
+        elif error["code"] in _REFUSED:
+            log.error("projection.refused", projection=update["q"]["_id"], code=error["code"])
+            owed.refused(f"MongoDB refused it with code {error['code']}")
+        else:
+            raise PyMongoError(f"a projection met code {error['code']}")
+    return doubled

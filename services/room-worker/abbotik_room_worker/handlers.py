@@ -144,20 +144,20 @@ class WaitingRooms:
         fresh read say that the room waits for nothing: a message that came between our read and
         the ack found its trigger taken for said. None means that the trigger is settled.
         """
-        with self._runner.offer() as claim:
-            if claim is None:
-                return Retry(_AGAIN_S)
-            try:
+        try:
+            with self._runner.offer() as claim:
+                if claim is None:
+                    return Retry(_AGAIN_S)
                 taken = await self._take(key, claim)
-                if isinstance(taken, Applied):
-                    await taken.projected
-                    await confirm()
-                    return None
-                if await confirm():
-                    await self._keeper.refresh(key)
-                    return None
-            except UnavailableError as error:
-                log.warning("turn.claim_waits", room=key[1], error=str(error))
+            if isinstance(taken, Applied):
+                await taken.projected
+                await confirm()
+                return None
+            if await confirm():
+                await self._keeper.refresh(key)
+                return None
+        except UnavailableError as error:
+            log.warning("turn.claim_waits", room=key[1], error=str(error))
         return Retry(_AGAIN_S)
 
     async def _take(self, key: RoomKey, claim: Claim) -> Applied | Nothing:

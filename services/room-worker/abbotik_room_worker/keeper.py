@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 from weakref import WeakValueDictionary
 
@@ -14,7 +15,6 @@ import structlog
 from abbotik_contracts.room_commands import RentRoom, RoomCommand
 from abbotik_contracts.room_log import LogEntry, Record
 from abbotik_kernel.clock import Clock
-from abbotik_kernel.retry import Backoff
 from abbotik_room_worker import answers
 from abbotik_room_worker.domain.decide import HolderCommand, decide, decide_held
 from abbotik_room_worker.domain.draft import Draft, Nothing, Refusal
@@ -39,11 +39,11 @@ _MAX_RACES = 64
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A commit: the room after it, its entry, and the task that projects it."""
+    """A commit: the room after it, its entry, and what is done once it is projected."""
 
     room: Room
     entry: LogEntry
-    projected: asyncio.Task[None]
+    projected: asyncio.Future[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Settled:
     """What became of a caller's command: the outcome to tell, and what to wait for before ack."""
 
     outcome: Record
-    projected: asyncio.Task[None]
+    projected: asyncio.Future[None]
 
 
 class RoomKeeper:
@@ -70,8 +70,7 @@ class RoomKeeper:
         self._clock = clock
         self._hot: OrderedDict[RoomKey, Room] = OrderedDict()
         self._locks: WeakValueDictionary[RoomKey, asyncio.Lock] = WeakValueDictionary()
-        self._projecting: set[asyncio.Task[None]] = set()
-        self._backoff = Backoff(first=0.05, ceiling=2.0)
+        self._projecting: set[asyncio.Future[None]] = set()
         self.progress = Progress()
         self.noticed: Callable[[Room], None] = lambda _: None
 
@@ -137,7 +136,7 @@ class RoomKeeper:
     async def drain(self) -> None:
         """Wait until all that was committed here is projected."""
         while self._projecting:
-            await asyncio.gather(*self._projecting)
+            await asyncio.wait(self._projecting)
 
     def _lock(self, key: RoomKey) -> asyncio.Lock:
         lock = self._locks.get(key)
@@ -260,25 +259,27 @@ class RoomKeeper:
         projected = self._project(room, room.last_active_at, None)
         return Settled(answers.of_entry(earlier, config), projected)
 
-    def _project(self, room: Room, at: int, counter: int | None) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._project_until_done(room, at, counter))
-        self._projecting.add(task)
-        task.add_done_callback(self._projecting.discard)
-        return task
+    def _project(self, room: Room, at: int, counter: int | None) -> asyncio.Future[None]:
+        projected = self._projections.write(room, at)
+        self._projecting.add(projected)
+        projected.add_done_callback(
+            partial(self._projected, (room.tenant, room.id), room.rev, counter)
+        )
+        return projected
 
-    async def _project_until_done(self, room: Room, at: int, counter: int | None) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self._projections.write(room, at)
-                break
-            except UnavailableError:
-                await asyncio.sleep(self._backoff.delay(attempt))
-                attempt += 1
+    def _projected(
+        self, key: RoomKey, rev: int, counter: int | None, projected: asyncio.Future[None]
+    ) -> None:
+        self._projecting.discard(projected)
+        if projected.cancelled() or projected.exception() is not None:
+            # Still owed: this process's session says so to whoever comes after it.
+            return
         if counter is not None:
             self.progress.settled(counter)
-        self.progress.reached((room.tenant, room.id), room.rev)
+        self.progress.reached(key, rev)
 
 
-def _nothing_to_project() -> asyncio.Task[None]:
-    return asyncio.create_task(asyncio.sleep(0))
+def _nothing_to_project() -> asyncio.Future[None]:
+    nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    nothing.set_result(None)
+    return nothing

@@ -25,6 +25,8 @@ from abbotik_room_worker.tool_calls import LeaseLostError, ToolCalls
 
 log = structlog.get_logger(__name__)
 
+_AGAIN = Backoff(first=0.05, ceiling=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -58,7 +60,6 @@ class Performance:
         self._stopping: Literal["soft", "hard"] | None = None
         self._dropped = False
         self._late = False
-        self._backoff = Backoff(first=0.05, ceiling=1.0)
 
     async def run(self) -> Ended | None:
         """Run to the end; None where the lease was lost on the way."""
@@ -120,7 +121,7 @@ class Performance:
                 content = await self._with.room_log.content(self._key, turn.message_id)
                 break
             except UnavailableError:
-                await asyncio.sleep(self._backoff.delay(attempt))
+                await asyncio.sleep(_AGAIN.delay(attempt))
         return await executor.run(self._input(content), self)
 
     def _input(self, content: str) -> TurnInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,8 +70,8 @@ class Contents(Protocol):
 class Projections(Protocol):
     """The `rooms` collection: what lists and sweeps read."""
 
-    async def write(self, room: Room, at: int) -> None:
-        """Store the newest state; return when it, or a newer one, is stored."""
+    def write(self, room: Room, at: int) -> asyncio.Future[None]:
+        """Owe a state; the future is done when it, or a newer one, is stored, however late."""
         ...
 
 
@@ -113,6 +114,10 @@ class Sweeps(Protocol):
         """Return rooms with a deadline that has passed."""
         ...
 
+    async def holders(self) -> list[str]:
+        """Return the sessions that leases name."""
+        ...
+
     async def held_by(self, session: str, limit: int) -> list[RoomKey]:
         """Return rooms whose lease names the session."""
         ...
@@ -128,7 +133,7 @@ class Sweeps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeadSession:
-    """A worker that renewed its session too long ago."""
+    """A worker that renewed its session too long ago, or whose session was buried already."""
 
     session: str
     projected_through: int
@@ -142,8 +147,11 @@ class Sessions(Protocol):
         """Say whether this session cannot have been declared dead yet."""
         ...
 
-    async def dead(self) -> list[DeadSession]:
-        """Return the dead; none while this worker itself was out of touch."""
+    async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
+        """Return the dead, with those of the ``holders`` of whom there is no sign at all.
+
+        None while this worker itself was out of touch.
+        """
         ...
 
     async def forget(self, session: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 import structlog
@@ -50,6 +49,23 @@ class Slots:
         return self.total - len(self.held) - self.promised
 
 
+class _Offer:
+    """A claim whose place is promised inside of `with`. No generator: one is made each command."""
+
+    def __init__(self, slots: Slots, claim: Claim | None) -> None:
+        self._slots = slots
+        self._claim = claim
+
+    def __enter__(self) -> Claim | None:
+        if self._claim is not None:
+            self._slots.promised += 1
+        return self._claim
+
+    def __exit__(self, *_: object) -> None:
+        if self._claim is not None:
+            self._slots.promised -= 1
+
+
 class TurnRunner:
     """Whatever commit leaves a room with this session's lease, its turn runs here.
 
@@ -78,17 +94,11 @@ class TurnRunner:
         self.slots = Slots(slots)
         self.draining = False
 
-    @contextmanager
-    def offer(self) -> Iterator[Claim | None]:
+    def offer(self) -> _Offer:
         """Promise a slot while a decision is under way; None while this worker should take none."""
         if self.draining or self.slots.free <= 0 or not self._sessions.live:
-            yield None
-            return
-        self.slots.promised += 1
-        try:
-            yield self._claim()
-        finally:
-            self.slots.promised -= 1
+            return _Offer(self.slots, None)
+        return _Offer(self.slots, self._claim())
 
     def runs(self, key: RoomKey) -> bool:
         """Say whether a turn of the room runs here."""

@@ -20,7 +20,7 @@ from abbotik_runtime.bus import Bus, BusUnavailable
 from abbotik_runtime.pull import PullLoop
 
 SERVICE = "room-worker"
-_COMMANDS_UNDER_WAY = 512
+_COMMANDS_UNDER_WAY = 1024
 
 
 def command_pull(bus: Bus, marks: InProgress, commands: RoomCommands) -> PullLoop:

@@ -20,6 +20,8 @@ from abbotik_room_worker.ports import (
 )
 from abbotik_runtime.ids import uuid7
 
+_AGAIN = Backoff(first=0.05, ceiling=1.0)
+
 
 class LeaseLostError(Exception):
     """Nothing that this turn does may reach the room any more."""
@@ -41,7 +43,6 @@ class ToolCalls:
         self._policy = policy
         self._left_open = list(turn.open_calls)
         self._settled: list[SettledCall] = []
-        self._backoff = Backoff(first=0.05, ceiling=1.0)
         self.steps: list[Record] = []
 
     async def read_settled(self) -> None:
@@ -119,7 +120,7 @@ class ToolCalls:
                 # A stop must not cut a commit: it is projected and said, or nothing of it is there.
                 applied = await asyncio.shield(self._with.keeper.held(self._key, step))
             except UnavailableError:
-                await asyncio.sleep(self._backoff.delay(attempt))
+                await asyncio.sleep(_AGAIN.delay(attempt))
                 continue
             if isinstance(applied, Nothing) and applied.lease_lost:
                 raise LeaseLostError

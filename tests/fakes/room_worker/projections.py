@@ -6,7 +6,6 @@ import asyncio
 
 from abbotik_room_worker.adapters.projections import project
 from abbotik_room_worker.domain.room import Room
-from abbotik_room_worker.ports import UnavailableError
 from tests.fakes.room_worker.store import MemoryStore
 
 
@@ -22,12 +21,15 @@ class FakeProjections:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def write(self, room: Room, at: int) -> None:
-        """Store the newest state; return when it, or a newer one, is stored."""
+    def write(self, room: Room, at: int) -> asyncio.Future[None]:
+        """Owe a state; the future is done when it, or a newer one, is stored."""
+        return asyncio.create_task(self._write(room, at))
+
+    async def _write(self, room: Room, at: int) -> None:
         await self.gate.wait()
-        if self.refusals:
+        while self.refusals:
             self.refusals -= 1
-            raise UnavailableError("the store is away")
+            await asyncio.sleep(0)
         there = self._store.rooms.get(room.id)
         if there is None or there["rev"] < room.rev:
             self._store.rooms[room.id] = project(room, at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from abbotik_room_worker.adapters.sessions import EXPIRY_S
 from abbotik_room_worker.ports import DeadSession
 from abbotik_room_worker.progress import Progress
@@ -39,16 +41,18 @@ class FakeSessions:
             self._good_until, self._progress.through
         )
 
-    async def dead(self) -> list[DeadSession]:
-        """Return the dead; none while this worker itself was out of touch."""
+    async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
+        """Return the dead, and holders without a sign; none while this worker was out of touch."""
         now = self._clock.now_ms()
         if not self.live or now - self._unbroken_since < EXPIRY_MS:
             return []
-        return [
+        expired = [
             DeadSession(session, stored.projected_through)
             for session, stored in self._store.sessions.items()
             if stored.expires_at < now and session != self._session
         ]
+        buried = sorted(set(holders) - set(self._store.sessions))
+        return expired + [DeadSession(session, 2**62) for session in buried]
 
     async def forget(self, session: str) -> None:
         """Remove a dead session that holds nothing any more."""

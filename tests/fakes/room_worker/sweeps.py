@@ -27,6 +27,10 @@ class FakeSweeps:
         found.sort(key=lambda room: room["due_at"])
         return [(room["tenant"], room["_id"]) for room in found][:limit]
 
+    async def holders(self) -> list[str]:
+        """Return the sessions that leases name."""
+        return sorted({room["session"] for room in self._store.rooms.values() if room["session"]})
+
     async def held_by(self, session: str, limit: int) -> list[RoomKey]:
         """Return rooms whose lease names the session."""
         found = (room for room in self._store.rooms.values() if room["session"] == session)

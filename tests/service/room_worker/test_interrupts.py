@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
+from abbotik_contracts.policies import Actor
+from abbotik_room_worker.ports import Emit, TurnAnswer, TurnInput
 from tests.service.room_worker.house import TENANT, House, Worker
 
 HALF = "!stream 10 half of an answer\n!wait 5\n!say never"
@@ -91,6 +95,47 @@ async def test_turn_that_ended_well_is_not_interrupted_afterwards(house: House) 
     await worker.ask(house.message(room, "hello"))
     await worker.rested()
     assert (await worker.ask(house.interrupt(room)))["code"] == "ROOM_NOT_RUNNING"
+
+
+class _Stubborn:
+    """An executor that answers in spite of being cut off."""
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+
+    async def run(self, _turn: TurnInput, _emit: Emit) -> TurnAnswer:
+        """Wait for the cut, and take no notice."""
+        self.waits.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return TurnAnswer("all the same", {})
+
+
+async def test_cut_that_an_executor_swallows_does_not_cut_its_commit(house: House) -> None:
+    """What it answers is the end of the turn."""
+    worker = await house.worker()
+    stubborn = worker.executors["stubborn"] = _Stubborn()
+    room = await house.rent(worker, actors=[Actor(provider="stubborn")])
+    await worker.ask(house.message(room, "hello"))
+    await stubborn.waits.wait()
+    await worker.ask(house.interrupt(room))
+    await worker.rested()
+    assert house.outputs(room) == ["all the same"]
+    assert house.payloads(room, "actor:turn_end")[0]["status"] == "completed"
+
+
+async def test_process_that_ends_during_an_interrupt_does_not_end_the_turn(house: House) -> None:
+    """A cut takes nothing from the cancellation by a loop that is closed."""
+    worker = await house.worker()
+    room = await _half_way(house, worker, "!wait 5")
+    held = worker.runner.slots.held[TENANT, room]
+    (task,) = worker.runner._tasks
+    before = house.log(room)
+    held.performance.stop(hard=True)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert house.log(room) == before
 
 
 @pytest.mark.parametrize("how", ["interrupt", "release"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abbotik_kernel.clock import SystemClock, rfc3339
+from abbotik_kernel.clock import CorrectedClock, SystemClock, rfc3339
 
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999
 
@@ -47,3 +47,40 @@ def test_shifted_clock_is_wrong_by_just_that() -> None:
     """A fault test's clock is off by what it was told."""
     right, wrong = SystemClock().now_ms(), SystemClock(60_000).now_ms()
     assert 60_000 <= wrong - right < 61_000
+
+
+class Wrist:
+    """A clock that a test sets."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def now_ms(self) -> int:
+        """Return what it was set to."""
+        return self.now
+
+
+def test_corrected_clock_shows_the_others_time() -> None:
+    """A local clock that is fast, or set back meanwhile, makes no difference once heard."""
+    local = Wrist(60_000)
+    clock = CorrectedClock(local)
+    assert clock.now_ms() == 60_000
+    asked = clock.local_ms()
+    local.now += 10
+    clock.correct(1_005, asked)
+    assert clock.now_ms() == 1_010
+    local.now += 500
+    assert clock.now_ms() == 1_510
+    local.now = 5
+    clock.correct(2_000, clock.local_ms())
+    assert clock.now_ms() == 2_000
+
+
+def test_overlapping_questions_do_not_disturb_each_other() -> None:
+    """Each correction is taken from the local clock, not from an earlier correction."""
+    local = Wrist(60_000)
+    clock = CorrectedClock(local)
+    first, second = clock.local_ms(), clock.local_ms()
+    clock.correct(1_000, first)
+    clock.correct(1_000, second)
+    assert clock.now_ms() == 1_000

@@ -60,6 +60,7 @@ def test_event_is_hashed_and_written_once(payload: Record, actor: str | None, se
         payload=payload,
         turn=None,
     )
+    assert list(event) == sorted(event)
     digest, line = hashed(event)
     assert digest == sha256(rfc8785.dumps(event)).hexdigest()
     assert b"\n" not in line

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.domain.due import due_at, wants_turn
 from abbotik_room_worker.domain.lifecycle import ROOM
 from abbotik_room_worker.domain.room import Room
@@ -21,11 +22,12 @@ class MongoProjections:
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._projector = Projector(database, ROOMS)
 
-    async def write(self, room: Room, at: int) -> None:
-        """Store the newest state of a room."""
-        with answering():
-            # Who rents a room waits until lists show it; nobody waits for a later state.
-            await self._projector.write(project(room, at), urgent=room.rev == 1)
+    def write(self, room: Room, at: int) -> asyncio.Future[None]:
+        """Owe the newest state of a room."""
+        # Who rents a room waits until lists show it; nobody waits for a later state.
+        return self._projector.write(
+            room.id, room.rev, partial(project, room, at), urgent=room.rev == 1
+        )
 
 
 def project(room: Room, at: int) -> dict[str, Any]:

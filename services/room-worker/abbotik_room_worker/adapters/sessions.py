@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
 
 import structlog
-from pymongo import timeout
+from pymongo import ReturnDocument, timeout
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from abbotik_kernel.clock import CorrectedClock
 from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.ports import DeadSession, UnavailableError
 from abbotik_room_worker.progress import Progress
@@ -20,17 +24,26 @@ WORKERS = "workers"
 RENEW_S = 1.0
 EXPIRY_S = 3.0
 _RENEWAL_TIMEOUT_S = 2.0
+# Above every counter: nothing is owed.
+_ALL = 2**62
 
 
 class MongoSessions:
     """The session of this process, and who else has gone silent.
 
     Liveness only: what a session may still write is decided by the log, by lease and epoch.
+    ``begun`` is set by the first renewal; from each one the clock learns the server's time.
     """
 
     def __init__(
-        self, database: AsyncDatabase[dict[str, Any]], session: str, progress: Progress
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        session: str,
+        progress: Progress,
+        clock: CorrectedClock,
     ) -> None:
+        self.begun = asyncio.Event()
+        self._clock = clock
         self._workers = database[WORKERS]
         self._session = session
         self._progress = progress
@@ -43,11 +56,11 @@ class MongoSessions:
         return time.monotonic() < self._good_until
 
     async def renew(self) -> None:
-        """Say that this process lives, and how far its commits are projected.
+        """Say that this process lives, and how far its commits are projected; hear the time.
 
         Counts from before it was sent. Raises UnavailableError.
         """
-        sent = time.monotonic()
+        sent, asked_ms = time.monotonic(), self._clock.local_ms()
         expiry_ms = int(EXPIRY_S * 1000)
         fields = {
             "renewed_at": "$$NOW",
@@ -56,8 +69,12 @@ class MongoSessions:
         }
         try:
             with timeout(_RENEWAL_TIMEOUT_S):
-                await self._workers.update_one(
-                    {"_id": self._session}, [{"$set": fields}], upsert=True
+                renewed = await self._workers.find_one_and_update(
+                    {"_id": self._session},
+                    [{"$set": fields}],
+                    {"_id": 0, "renewed_at": 1},
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
                 )
         except DuplicateKeyError:
             # Two upserts of one document raced: the other was a renewal of ours that came late.
@@ -65,25 +82,34 @@ class MongoSessions:
         except PyMongoError as error:
             self._unbroken_since = None
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
+        else:
+            self._clock.correct(_ms(cast("dict[str, Any]", renewed)["renewed_at"]), asked_ms)
+            self.begun.set()
         if sent >= self._good_until:
             self._unbroken_since = sent
         if self._unbroken_since is None:
             self._unbroken_since = sent
         self._good_until = sent + EXPIRY_S
 
-    async def dead(self) -> list[DeadSession]:
-        """Return sessions that have expired.
+    async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
+        """Return sessions that have expired, and holders without a session.
 
-        None while this worker was itself out of touch within the last expiry: a failover of
-        MongoDB must not look like everybody's death.
+        A worker that was buried while a claim of it was on its way leaves such a holder; all that
+        it owed was settled then. None while this worker was itself out of touch within the last
+        expiry: a failover of MongoDB must not look like everybody's death.
         """
         since = self._unbroken_since
         if since is None or time.monotonic() - since < EXPIRY_S or not self.live:
             return []
-        expired = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
+        expired = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}, "_id": {"$ne": self._session}}
         try:
-            cursor = self._workers.find({**expired, "_id": {"$ne": self._session}}, limit=64)
-            return [DeadSession(found["_id"], found["projected_through"]) async for found in cursor]
+            found = [
+                DeadSession(worker["_id"], worker["projected_through"])
+                async for worker in self._workers.find(expired, limit=64)
+            ]
+            known = self._workers.find({"_id": {"$in": list(holders)}}, {"_id": 1})
+            buried = set(holders) - {worker["_id"] async for worker in known}
+            return found + [DeadSession(session, _ALL) for session in sorted(buried)]
         except PyMongoError as error:
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
 
@@ -108,3 +134,7 @@ class MongoSessions:
             )
         except PyMongoError as error:
             log.warning("session.not_ended", error=type(error).__name__)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)

@@ -12,6 +12,8 @@ from abbotik_room_worker.ports import RoomKey, Written
 from abbotik_runtime.log_reader import ROOM_LOG
 
 _KEY = {"_id": 1, "tenant": 1}
+# Named for the index, which holds only rooms with a lease.
+_HELD = {"session": {"$gt": ""}}
 
 
 class MongoSweeps:
@@ -37,6 +39,11 @@ class MongoSweeps:
     async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
         """Return rooms with a deadline that has passed, the oldest first."""
         return await self._find({"due_at": {"$gt": 0, "$lte": now_ms}}, limit, [("due_at", 1)])
+
+    async def holders(self) -> list[str]:
+        """Return the sessions that leases name."""
+        with answering():
+            return [str(found) for found in await self._rooms.distinct("session", _HELD)]
 
     async def held_by(self, session: str, limit: int) -> list[RoomKey]:
         """Return rooms whose lease names the session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -11,8 +12,7 @@ from abbotik_room_worker.domain.lifecycle import ROOM, RoomVerb
 from abbotik_room_worker.domain.room import Room
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event that a draft adds; the commit gives it its id, its hash and its wire form."""
 
     type: str
