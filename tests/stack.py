@@ -122,7 +122,7 @@ class Stack:
         servers = list(self._programs)
         self.spawn(servers)
         self.wait_ready(servers)
-        self._provision()
+        self.provision()
         planned = [
             self.plan(service)
             for service in (services.GATEWAY, *services.WORKERS)
@@ -234,7 +234,8 @@ class Stack:
         self._programs[program.name] = program
         return mongo_server.url(port)
 
-    def _provision(self) -> None:
+    def provision(self) -> None:
+        """Make streams, consumers and indexes."""
         done = subprocess.run(
             [sys.executable, "-m", "abbotik_cli", "provision"],
             env={

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_room_worker.adapters import sessions as real_sessions
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
@@ -83,7 +84,9 @@ def _memory() -> Stores:
 def _mongodb(database: mongo.Database) -> Stores:
     def session(name: str) -> Worker:
         progress = Progress()
-        return Worker(MongoSessions(database, name, progress), progress)
+        return Worker(
+            MongoSessions(database, name, progress, CorrectedClock(SystemClock())), progress
+        )
 
     return Stores(
         log=lambda name: MongoRoomLog(database, name),

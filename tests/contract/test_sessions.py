@@ -92,6 +92,17 @@ async def test_session_that_ends_is_dead_at_once(stores: Stores) -> None:
     assert DeadSession("w1", 1) in found
 
 
+async def test_holder_without_a_session_is_dead(stores: Stores) -> None:
+    """Of those that hold rooms, whoever has no session any more is found; the living are not."""
+    silent, witness = stores.session("w1"), stores.session("w2")
+    await silent.sessions.renew()
+    await eventually(lambda: _dead_seen_by(stores, witness))
+    await witness.port.forget("w1")
+    await witness.sessions.renew()
+    found = await witness.port.dead(["w1", "w2"])
+    assert [dead.session for dead in found] == ["w1"]
+
+
 async def test_forgotten_session_is_not_found_again(stores: Stores) -> None:
     """What was buried stays buried; forgetting twice does no harm."""
     silent, witness = stores.session("w1"), stores.session("w2")

@@ -114,6 +114,7 @@ async def test_rooms_are_found_by_their_holder(stores: Stores) -> None:
     await stores.projections.write(placed(active(), 11, tenant="other"), T0)
     await stores.projections.write(placed(rented(), 12), T0)
     assert sorted(await stores.sweeps.held_by("w1", 10)) == [key(10), key(11, "other")]
+    assert await stores.sweeps.holders() == ["w1"]
     assert len(await stores.sweeps.held_by("w1", 1)) == 1
     assert await stores.sweeps.held_by("w2", 10) == []
 

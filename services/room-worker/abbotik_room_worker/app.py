@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from abbotik_contracts.providers import SCRIPTED
-from abbotik_kernel.clock import SystemClock
+from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
@@ -41,12 +41,13 @@ class RoomWorker:
 
     def __init__(self, context: service.Context[Settings]) -> None:
         settings, database, bus = context.settings, context.database, context.bus
-        clock = SystemClock(settings.clock_shift_ms)
+        # The time of a commit and every deadline are the database's: workers agree on them.
+        clock = CorrectedClock(SystemClock(settings.clock_shift_ms))
         room_log = MongoRoomLog(database, session=uuid7())
         contents = MongoContents(database)
         signals = NatsSignals(bus)
         self._keeper = RoomKeeper(room_log, MongoProjections(database), signals, clock)
-        self._sessions = MongoSessions(database, room_log.session, self._keeper.progress)
+        self._sessions = MongoSessions(database, room_log.session, self._keeper.progress, clock)
         performer = Performer(
             keeper=self._keeper,
             room_log=room_log,
@@ -73,7 +74,13 @@ class RoomWorker:
         self._commands = self._command_pull(context, contents)
         listen_to_nudges(bus, self._keeper, self._runner)
         care = Care(
-            self._keeper, self._runner, MongoSweeps(database), self._sessions, signals, clock
+            self._keeper,
+            self._runner,
+            MongoSweeps(database),
+            self._sessions,
+            signals,
+            clock,
+            settings.max_queue,
         )
         self._renewal = Loop("session", RENEW_S, self._sessions.renew, metrics=bus.metrics)
         self._care = [
@@ -86,6 +93,8 @@ class RoomWorker:
         """Commit the session first: nobody may hold a room without one."""
         self._marks.start()
         self._renewal.start()
+        # Also the time comes with it, before which no deadline can be told.
+        await self._sessions.begun.wait()
         for loop in self._care:
             loop.start()
         self._triggers.start()

@@ -30,6 +30,7 @@ class Care:
         sessions: Sessions,
         signals: Signals,
         clock: Clock,
+        max_queue: int,
     ) -> None:
         self._keeper = keeper
         self._runner = runner
@@ -37,6 +38,7 @@ class Care:
         self._sessions = sessions
         self._signals = signals
         self._clock = clock
+        self._tick = Tick(keeper.session, max_queue)
 
     async def sweep(self) -> None:
         """Say again that waiting rooms wait, and keep the deadlines that have passed."""
@@ -44,7 +46,7 @@ class Care:
         for key in await self._sweeps.wanting(now - _WANTING_FOR_MS, _BATCH):
             await self._signals.want_turn(key)
         for key in await self._sweeps.due(now, _BATCH):
-            await self._keeper.held(key, Tick(self._keeper.session))
+            await self._keeper.held(key, self._tick)
 
     async def look_at_own_rooms(self) -> None:
         """Read the rooms whose turn runs here and that somebody else has written to."""
@@ -60,7 +62,7 @@ class Care:
             if not self._runner.runs(key):
                 # The log decides: a turn that is ours and runs nowhere is begun by the refresh.
                 await self._keeper.refresh(key)
-        for dead in await self._sessions.dead():
+        for dead in await self._sessions.dead(await self._sweeps.holders()):
             if await self._bury(dead):
                 log.info("session.buried", session=dead.session)
                 await self._sessions.forget(dead.session)

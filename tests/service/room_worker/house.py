@@ -49,6 +49,7 @@ from tests.fakes.room_worker.sweeps import FakeSweeps
 from tests.unit.room_worker.sound_log import SoundLog
 
 TENANT = "acme"
+MAX_QUEUE = 8
 _PATIENCE_S = 10.0
 
 
@@ -120,7 +121,7 @@ class Worker:
             self.runner,
             self.contents,
             self._reply,
-            Installation(SCRIPTED.id, SCRIPTED.models[0], max_queue=8),
+            Installation(SCRIPTED.id, SCRIPTED.models[0], max_queue=MAX_QUEUE),
             waiting_rooms=lambda: self.waiting_rooms,
         )
         self.waiting = WaitingRooms(self.keeper, self.runner)
@@ -131,6 +132,7 @@ class Worker:
             self.sessions,
             house.signals,
             house.clock,
+            MAX_QUEUE,
         )
 
     async def handle(self, command: RoomCommand, inbox: str = "_INBOX.0") -> Outcome:
@@ -271,7 +273,7 @@ class House:
                 await worker.rested()
         rooms = {(entry["tenant"], entry["room"]) for entry in self.store.entries.values()}
         for tenant, room in rooms:
-            sound = SoundLog(max_queue=8)
+            sound = SoundLog(max_queue=MAX_QUEUE)
             for entry in self.store.log_of(tenant, room):
                 sound.add(entry)
 

@@ -8,6 +8,7 @@ import pytest
 
 from abbotik_contracts.room_log import Record
 from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
+from tests.fakes.room_worker.sessions import EXPIRY_MS
 from tests.service.room_worker.house import TENANT, House, Worker
 
 
@@ -275,3 +276,20 @@ async def test_large_answer_of_a_recovered_turn_is_stored_once(house: House) -> 
     messages: list[Any] = [m for e in house.log(room) for m in e.get("messages", ())]
     assert [message["author"] for message in messages] == ["user", "agent"]
     assert house.store.blobs[TENANT, messages[1]["blob"]] == b"x" * 102_400
+
+
+async def test_room_of_a_buried_session_is_taken_over(house: House) -> None:
+    """A claim that was committed after its worker's burial has an owner again within a sweep."""
+    lost, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(lost)
+    lost.pauses.hold()
+    await lost.ask(house.message(room, "!wait 5\n!say done"))
+    await lost.pauses.reached.wait()
+    await lost.keeper.drain()
+    await lost.killed()
+    await other.sessions.forget("w1")
+    await house.pass_time(2 * EXPIRY_MS, other)
+    await other.care.recover()
+    await other.rested()
+    assert house.outputs(room) == ["done"]
+    assert house.payloads(room, "room:recovered") == [{"epoch": 2, "previous_worker": "w1"}]

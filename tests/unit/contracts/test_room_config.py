@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
-from abbotik_contracts.policies import DonePolicy, ToolPolicy, TurnPolicy, WakePolicy, unsupported
+from abbotik_contracts.policies import (
+    DonePolicy,
+    Schedule,
+    ToolPolicy,
+    TurnPolicy,
+    WakePolicy,
+    unsupported,
+)
 from abbotik_contracts.room_config import RoomConfig, merge_patch
 
 _names = st.sampled_from(["a", "b", "c"])
@@ -94,7 +101,7 @@ def test_staffing_twice_changes_nothing() -> None:
         ({"turn_policy": TurnPolicy(mode="coordinator")}, ["/turn_policy/mode"]),
         ({"tool_policy": ToolPolicy(approval={"a/b": "always", "c": "never"})},
          ["/tool_policy/approval/a~1b"]),
-        ({"wake_policy": WakePolicy(schedule={"every_s": 5})}, ["/wake_policy/schedule"]),
+        ({"wake_policy": WakePolicy(schedule=Schedule(every_s=5))}, []),
         ({"wake_policy": WakePolicy(mode="explicit", sleep_after_s=5)}, []),
         ({"done_policy": DonePolicy(mode="max_turns", max_turns=3)},
          ["/done_policy/mode", "/done_policy/max_turns"]),

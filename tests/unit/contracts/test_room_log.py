@@ -39,6 +39,7 @@ def _state(**changes: Any) -> StoredState:
         "queue": [{"seq": 5, "id": b"x" * 16}],
         "withdrawn": [4],
         "woken": False,
+        "wakes": [],
         "turn": None,
         "releasing": None,
         "usage": {"turns": 1},

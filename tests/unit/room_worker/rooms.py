@@ -179,7 +179,7 @@ def failed(**config: Any) -> Room:
 def sleeping(**config: Any) -> Room:
     """Return a room that fell asleep after 5 seconds, at T0 + 5 s."""
     room = idle(wake_policy=WakePolicy(sleep_after_s=5), **config)
-    return after(held(room, Tick("w1"), T0 + 5_000))
+    return after(held(room, Tick("w1", 8), T0 + 5_000))
 
 
 def releasing(**config: Any) -> Room:

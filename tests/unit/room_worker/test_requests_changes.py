@@ -233,7 +233,6 @@ def test_wrong_patch_is_refused_with_its_pointer(members: dict[str, Any], pointe
     [
         ({"turn_policy": {"mode": "coordinator"}}, "/turn_policy/mode"),
         ({"done_policy": {"mode": "on_idle"}}, "/done_policy/mode"),
-        ({"wake_policy": {"schedule": {"every_s": 3}}}, "/wake_policy/schedule"),
         ({"tool_policy": {"approval": {"echo": "always"}}}, "/tool_policy/approval/echo"),
         ({"mcp_servers": [{"url": "x"}]}, "/mcp_servers"),
     ],

@@ -155,7 +155,7 @@ class RoomMachine(RoomModel):
         """Let time pass, and have a worker look at the deadlines."""
         self.now += wait
         due = due_at(self.fresh())
-        assert self.held(worker, Tick(self.sessions[worker])) is (
+        assert self.held(worker, Tick(self.sessions[worker], 8)) is (
             due is not None and due <= self.now
         )
 
@@ -189,7 +189,7 @@ class RoomMachine(RoomModel):
         for _ in range(3):
             if self.fresh().turn is not None:
                 self.now = max(self.now, due_at(self.fresh()) or 0)
-                assert self.held("a", Tick(self.sessions["a"]))
+                assert self.held("a", Tick(self.sessions["a"], 8))
         assert self.fresh().turn is None
         while self.fresh().queue:
             if not wants_turn(self.fresh()):

@@ -40,7 +40,7 @@ from tests.unit.room_worker.rooms import (
 )
 
 SLEEPY = WakePolicy(sleep_after_s=5)
-TICK = Tick("w2")
+TICK = Tick("w2", 8)
 
 
 @pytest.mark.parametrize("status", RoomStatus)

@@ -25,15 +25,23 @@ def wants_turn(room: Room) -> bool:
 
 
 def due_at(room: Room) -> int | None:
-    """Return the nearest deadline in ms, or None: turn, interrupt, release, sleep."""
-    deadlines: list[int] = []
+    """Return the nearest deadline in ms, or None: wake, turn, interrupt, release, sleep."""
+    deadlines = list(room.wakes[:1])
     if room.turn is not None:
         deadlines.append(room.turn.deadline_at + TURN_GRACE_MS)
         if room.turn.interrupt is not None:
             deadlines.append(room.turn.interrupt.deadline_at)
     if room.releasing is not None:
         deadlines.append(room.releasing.deadline_at)
-    sleep_after = room.config.wake_policy.sleep_after_s
-    if sleep_after is not None and room.status in _RESTING and not room.queue:
-        deadlines.append(room.idle_since + sleep_after * 1000)
+    sleeps = sleeps_at(room)
+    if sleeps is not None:
+        deadlines.append(sleeps)
     return min(deadlines, default=None)
+
+
+def sleeps_at(room: Room) -> int | None:
+    """Return when a room without work falls asleep in ms, None where it does not."""
+    sleep_after = room.config.wake_policy.sleep_after_s
+    if sleep_after is None or room.status not in _RESTING or room.queue:
+        return None
+    return room.idle_since + sleep_after * 1000

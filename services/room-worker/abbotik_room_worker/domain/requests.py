@@ -8,7 +8,7 @@ from pydantic import JsonValue, ValidationError
 
 from abbotik_contracts.faults import faults
 from abbotik_contracts.policies import unsupported
-from abbotik_contracts.room_bodies import Content, MessageBody
+from abbotik_contracts.room_bodies import MessageBody
 from abbotik_contracts.room_commands import (
     InterruptRoom,
     PatchRoom,
@@ -20,17 +20,12 @@ from abbotik_contracts.room_commands import (
 from abbotik_contracts.room_config import MAX_CONFIG_BYTES, RoomConfig, merge_patch
 from abbotik_contracts.room_log import Record
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, Refusal, begin
-from abbotik_room_worker.domain.due import wants_turn
 from abbotik_room_worker.domain.lifecycle import ROOM, RoomStatus, RoomVerb
-from abbotik_room_worker.domain.room import (
-    Interrupt,
-    Releasing,
-    Room,
-    Trigger,
-    Turn,
-    config_record,
-)
-from abbotik_room_worker.domain.turns import Claim, begin_turn
+from abbotik_room_worker.domain.queueing import begin_if_wanted, queue, revive
+from abbotik_room_worker.domain.room import Interrupt, Releasing, Room, Turn, config_record
+from abbotik_room_worker.domain.schedule import faults as schedule_faults
+from abbotik_room_worker.domain.schedule import next_times
+from abbotik_room_worker.domain.turns import Claim
 
 MAX_QUEUE = 64
 _SOFT_DEADLINE_MS = 30_000
@@ -63,6 +58,9 @@ def rent(command: RentRoom, now: int, around: Circumstances) -> Decision:
         config = _staffed({**given, **({} if roster is None else {"actors": roster})}, around)
     except ValidationError as error:
         return _invalid([dict(fault) for fault in faults(error)], lasting=True)
+    useless = _useless_schedule(config, now)
+    if useless:
+        return _invalid(useless, lasting=True)
     room = Room(
         tenant=command.tenant,
         id=command.room,
@@ -74,6 +72,7 @@ def rent(command: RentRoom, now: int, around: Circumstances) -> Decision:
         rented_at=now,
         last_active_at=now,
         idle_since=now,
+        wakes=next_times(config.wake_policy.schedule, now),
     )
     draft = Draft(room, now, keys=[command.id], config_changed=True, answer={"kind": "room"})
     draft.add("room:rented", {"rented_by": command.caller, "purpose": config.purpose})
@@ -93,14 +92,13 @@ def patch(room: Room, command: PatchRoom, now: int, around: Circumstances) -> De
         config = _staffed(merged, around)
     except ValidationError as error:
         return _invalid([dict(fault) for fault in faults(error)])
-    lacking = unsupported(dict(config))
-    if lacking:
-        return _unsupported(lacking)
-    if len(config.model_dump_json().encode()) > MAX_CONFIG_BYTES:
-        message = f"the configuration is larger than {MAX_CONFIG_BYTES} bytes"
-        return _invalid([{"pointer": "", "message": message}])
+    refusal = _unusable(config, room, now)
+    if refusal is not None:
+        return refusal
     draft = begin(room, now)
     draft.move(RoomVerb.CONFIGURE)
+    if _rescheduled(config, room):
+        draft.room.wakes = next_times(config.wake_policy.schedule, now)
     # One that changes nothing is remembered too: delivered again after another patch it would
     # change something.
     if config != room.config:
@@ -118,9 +116,9 @@ def post(room: Room, command: PostMessage, now: int, around: Circumstances) -> D
     if refusal is not None:
         return refusal
     draft = begin(room, now)
-    _queue(draft, command.id, command.body, around.blob)
-    _revive(draft, RoomVerb.ACCEPT, "message")
-    _begin_if_wanted(draft, around.claim)
+    queue(draft, command.id, command.body, author="user", blob=around.blob)
+    revive(draft, RoomVerb.ACCEPT, "message")
+    begin_if_wanted(draft, around.claim)
     _answer(draft, command.id, "message")
     return draft
 
@@ -137,7 +135,7 @@ def wake(room: Room, command: WakeRoom, now: int, around: Circumstances) -> Deci
     draft = begin(room, now)
     running = room.turn is not None
     if message is not None:
-        _queue(draft, command.id, message, around.blob)
+        queue(draft, command.id, message, author="user", blob=around.blob)
     woken: Record = {
         "cause": "explicit",
         "outcome": "coalesced" if running else "fired",
@@ -145,10 +143,10 @@ def wake(room: Room, command: WakeRoom, now: int, around: Circumstances) -> Deci
         "reason": body.reason,
     }
     draft.add("room:wake", woken)
-    _revive(draft, RoomVerb.WAKE, "woken")
+    revive(draft, RoomVerb.WAKE, "woken")
     draft.room.woken = bool(draft.room.queue)
     draft.room.idle_since = now
-    _begin_if_wanted(draft, around.claim)
+    begin_if_wanted(draft, around.claim)
     _answer(draft, command.id, "room")
     return draft
 
@@ -176,6 +174,7 @@ def release(room: Room, command: ReleaseRoom, now: int) -> Decision:
     body = command.body
     draft = begin(room, now)
     draft.move(RoomVerb.RELEASE)
+    draft.room.wakes = ()
     _withdraw_queue(draft)
     if room.turn is not None:
         deadline = now + _RELEASE_DEADLINE_MS
@@ -218,47 +217,6 @@ def _no_place(room: Room, body: MessageBody, around: Circumstances) -> Refusal |
     return None
 
 
-def _queue(draft: Draft, message_id: str, body: MessageBody, blob: str | None) -> None:
-    room = draft.room
-    seq = room.last_message_seq + 1
-    draft.say(
-        {
-            "id": message_id,
-            "seq": seq,
-            "actor": body.actor_key,
-            "author": "user",
-            "kind": body.kind,
-            "content": _stored_content(body.content, blob),
-            "blob": blob,
-            "metadata": body.metadata,
-            "turn": None,
-        }
-    )
-    room.queue = (*room.queue, Trigger(seq, message_id))
-    draft.add("message:queued", {"message_id": message_id, "seq": seq}, actor=body.actor_key)
-
-
-def _stored_content(content: Content, blob: str | None) -> JsonValue:
-    if isinstance(content, str):
-        return "" if blob is not None else content
-    blocks: list[JsonValue] = [{"type": "text", "text": block.text} for block in content]
-    return [] if blob is not None else blocks
-
-
-def _revive(draft: Draft, verb: RoomVerb, reason: str) -> None:
-    """Move the room by the verb and report where that made a resting room idle again."""
-    before = draft.room.status
-    draft.move(verb)
-    if draft.room.status is RoomStatus.IDLE and before is not RoomStatus.IDLE:
-        draft.room.idle_since = draft.now
-        draft.add("room:idle", {"reason": reason})
-
-
-def _begin_if_wanted(draft: Draft, claim: Claim | None) -> None:
-    if claim is not None and draft.room.turn is None and wants_turn(draft.room):
-        begin_turn(draft, claim)
-
-
 def _ask_to_stop(draft: Draft, turn: Turn, mode: str, deadline: int) -> None:
     before = turn.interrupt
     if before is not None:
@@ -282,6 +240,33 @@ def _answer(draft: Draft, command_id: str, kind: str) -> None:
 
 def _invalid(errors: list[JsonValue], *, lasting: bool = False) -> Refusal:
     return Refusal("VALIDATION_FAILED", "the room would be wrong", lasting, {"errors": errors})
+
+
+def _unusable(config: RoomConfig, room: Room, now: int) -> Refusal | None:
+    """Return why a configuration that is well-formed cannot be the room's."""
+    lacking = unsupported(dict(config))
+    if lacking:
+        return _unsupported(lacking)
+    if len(config.model_dump_json().encode()) > MAX_CONFIG_BYTES:
+        message = f"the configuration is larger than {MAX_CONFIG_BYTES} bytes"
+        return _invalid([{"pointer": "", "message": message}])
+    # One that stays as it is may have passed its only time by now.
+    useless = _useless_schedule(config, now) if _rescheduled(config, room) else []
+    return _invalid(useless) if useless else None
+
+
+def _rescheduled(config: RoomConfig, room: Room) -> bool:
+    return config.wake_policy.schedule != room.config.wake_policy.schedule
+
+
+def _useless_schedule(config: RoomConfig, now: int) -> list[JsonValue]:
+    schedule = config.wake_policy.schedule
+    if schedule is None:
+        return []
+    return [
+        {"pointer": f"/wake_policy/schedule/{member}", "message": message}
+        for member, message in schedule_faults(schedule, now)
+    ]
 
 
 def _unsupported(pointers: list[str]) -> Refusal:

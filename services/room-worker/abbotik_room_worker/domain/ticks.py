@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
-from abbotik_room_worker.domain.due import TURN_GRACE_MS, due_at
-from abbotik_room_worker.domain.lifecycle import RoomStatus, RoomVerb
+from abbotik_room_worker.domain.due import TURN_GRACE_MS, due_at, sleeps_at
+from abbotik_room_worker.domain.lifecycle import RoomVerb
 from abbotik_room_worker.domain.room import Interrupt, Room
 from abbotik_room_worker.domain.takeover import stop_turn, take_over
+from abbotik_room_worker.domain.wakes import keep_wakes
 
 # What a soft interrupt that passed its deadline gets as a hard one, in ms.
 ESCALATION_MS = 2_000
@@ -16,20 +17,28 @@ ESCALATION_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Look at the room's deadlines; ``session`` is the worker that does."""
+    """Look at the room's deadlines; ``session`` is the worker that does.
+
+    ``max_queue`` bounds what a schedule may add to the queue.
+    """
 
     session: str
+    max_queue: int
 
 
 def tick(room: Room, command: Tick, now: int) -> Decision:
-    """Keep the deadlines that have passed; one at a time, the most urgent first."""
+    """Keep the deadlines that have passed: occurrences of the schedule, then the most urgent."""
     due = due_at(room)
     if due is None or due > now:
         return Nothing("nothing is due")
     draft = begin(room, now)
-    if room.turn is not None:
+    schedule = room.config.wake_policy.schedule
+    if schedule is not None and room.wakes and room.wakes[0] <= now:
+        keep_wakes(draft, schedule, command.max_queue)
+    sleeps = sleeps_at(draft.room)
+    if draft.room.turn is not None:
         _keep_turn_deadline(draft, command.session)
-    elif room.status is RoomStatus.IDLE or room.status is RoomStatus.RENTED:
+    elif sleeps is not None and sleeps <= now:
         draft.move(RoomVerb.SLEEP)
         draft.add("room:sleeping", {"reason": "sleep_after_s"})
     return draft
