@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,17 +71,25 @@ class RoomClient:
                     await asyncio.sleep(_AGAIN_S)
         return events
 
-    async def _follow_once(self, room: str, events: list[Record], until: str, count: int) -> None:
-        headers = {**self.headers, "Last-Event-ID": str(events[-1]["seq"] if events else 0)}
+    async def read_on(self, room: str, after: int, on_event: Callable[[Record], object]) -> None:
+        """Follow a room from a position on until the stream ends, or ``on_event`` returns true."""
+        headers = {**self.headers, "Last-Event-ID": str(after)}
         url = f"{self._next_url()}/llm/room/{room}/events"
         async with self.http.stream("GET", url, headers=headers) as answer:
             if answer.status_code != httpx.codes.OK:
                 await asyncio.sleep(_AGAIN_S)
                 return
             async for event in _events(answer):
-                events.append(event)
-                if sum(one["event_type"] == until for one in events) >= count:
+                if on_event(event):
                     return
+
+    async def _follow_once(self, room: str, events: list[Record], until: str, count: int) -> None:
+        def keep(event: Record) -> bool:
+            events.append(event)
+            shown = sum(1 for one in events if one["event_type"] == until)
+            return shown >= count
+
+        await self.read_on(room, events[-1]["seq"] if events else 0, keep)
 
     async def log(self, room: str) -> list[Record]:
         """Read all durable events of a room."""

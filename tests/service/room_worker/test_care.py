@@ -143,3 +143,19 @@ async def test_draining_worker_takes_nothing_over(house: House) -> None:
     await leaving.care.recover()
     assert house.payloads(room, "room:recovered") == []
     assert "w1" in house.store.sessions
+
+
+async def test_schedule_posts_once_whoever_notices(house: House) -> None:
+    """Two workers sweep at the same moment: one occurrence, one message, one answer."""
+    worker, other = await house.worker("w1"), await house.worker("w2")
+    schedule = {"every_s": 5, "content": "!say done"}
+    room = await house.rent(worker, wake_policy=WakePolicy.model_validate({"schedule": schedule}))
+    await worker.keeper.drain()
+    await house.pass_time(5_000, worker, other)
+    await asyncio.gather(worker.care.sweep(), other.care.sweep())
+    assert list(house.signals.triggers) == [(TENANT, room)]
+    assert await other.take((TENANT, room)) is None
+    await other.rested()
+    assert house.outputs(room) == ["done"]
+    assert [wake["outcome"] for wake in house.payloads(room, "room:wake")] == ["fired"]
+    assert house.log(room)[-1]["state"]["wakes"][0] > house.clock.now_ms()

@@ -108,7 +108,7 @@ class SoundLog:
         for message in entry.get("messages", []):
             assert message["seq"] == self._message_seq + 1
             self._message_seq = message["seq"]
-            if message["author"] == "user":
+            if message["author"] in ("user", "system"):
                 self.accepted[message["id"]] = message["seq"]
             else:
                 assert message["turn"] == self._turn
@@ -140,10 +140,12 @@ class SoundLog:
         policy = self._config["wake_policy"]
         return self._woken or (isinstance(policy, dict) and policy["mode"] == "on_message")
 
-    def _follow_wakes(self, kind: str) -> None:
+    def _follow_wakes(self, kind: str, payload: Record) -> None:
         """Note whether what waits may run: after a wake, until nothing waits or a turn fails."""
         if kind == "room:wake":
-            self._woken = bool(self._waiting)
+            # An occurrence that did not fire wakes nobody.
+            if payload["cause"] == "explicit" or payload["outcome"] == "fired":
+                self._woken = bool(self._waiting)
         elif kind == "room:idle":
             self._woken = self._woken and bool(self._waiting)
         elif kind == "error":
@@ -152,7 +154,7 @@ class SoundLog:
             assert self._runs_what_waits
 
     def _follow_work(self, event: Record, kind: str, payload: Record) -> None:
-        self._follow_wakes(kind)
+        self._follow_wakes(kind, payload)
         match kind:
             case "error":
                 assert payload["room_status"] == self._status
