@@ -66,3 +66,6 @@ def _check(log: list[dict[str, Any]]) -> None:
     fired = [wake["occurrence_id"] for wake in wakes if wake["outcome"] == "fired"]
     queued = [e["payload"]["message_id"] for e in log if e["event_type"] == "message:queued"]
     assert queued == fired
+    ended = [e["payload"]["status"] for e in log if e["event_type"] == "actor:turn_end"]
+    assert ended == ["completed"] * len(ended)
+    assert len(ended) >= len(fired) - 1

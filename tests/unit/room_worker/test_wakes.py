@@ -68,6 +68,7 @@ def test_occurrence_posts_its_content_as_the_system() -> None:
     (posted,) = draft.messages
     assert (posted["content"], posted["author"], posted["kind"]) == ("report", "system", "task")
     assert posted["id"] == occurrence_id(room.id, T0 + MINUTE)
+    assert draft.keys == [posted["id"]]
     assert wants_turn(draft.room)
     assert draft.room.wakes[0] == T0 + 2 * MINUTE
     told = payload(draft, "room:wake")

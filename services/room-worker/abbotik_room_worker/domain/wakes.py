@@ -86,8 +86,10 @@ def _fire(draft: Draft, schedule: Schedule, at: int, max_queue: int) -> tuple[Ou
     if len(room.queue) >= max_queue:
         return "skipped", "queue_full"
     if schedule.content is not None:
-        body = MessageBody(content=schedule.content)
-        queue(draft, occurrence_id(room.id, at), body, author="system")
+        message_id = occurrence_id(room.id, at)
+        queue(draft, message_id, MessageBody(content=schedule.content), author="system")
+        # By its id the turn finds its message.
+        draft.keys.append(message_id)
     revive(draft, RoomVerb.WAKE, "woken")
     room.woken = bool(room.queue)
     room.idle_since = draft.now
