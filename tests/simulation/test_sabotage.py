@@ -20,7 +20,7 @@ from abbotik_room_worker.ports import DeadSession
 from abbotik_runtime.log_writer import Appended, Lost
 from tests.fakes.room_worker.room_log import FakeRoomLog
 from tests.simulation.life import chance, live
-from tests.simulation.ports import SimSessions
+from tests.simulation.ports import SimSessions, SimSignals
 
 SEEDS = 80
 
@@ -77,11 +77,12 @@ def _forget_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody look for what a lost trigger or a lost nudge leaves behind."""
+    """Lose every trigger, and let nobody look for the rooms that wait for one."""
 
-    async def idle(_: Care) -> None:
+    async def idle(*_: object) -> None:
         return
 
+    monkeypatch.setattr(SimSignals, "want_turn", idle)
     monkeypatch.setattr(Care, "sweep", idle)
 
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from abbotik_contracts.policies import Schedule, WakePolicy
 from abbotik_contracts.room_bodies import (
     InterruptBody,
     MessageBody,
@@ -17,6 +18,8 @@ from abbotik_contracts.room_bodies import (
 )
 from abbotik_contracts.room_commands import (
     InterruptRoom,
+    PatchChange,
+    PatchRoom,
     PostMessage,
     ReleaseRoom,
     RentRoom,
@@ -42,6 +45,7 @@ SCRIPTS = (
     "!wait 2500\n!say slept",
     "!fail BROKEN no",
 )
+SCHEDULED = WakePolicy(schedule=Schedule(every_s=3, content="tick", overlap="queue"))
 FAULTS_S = 40.0
 PATIENCE_S = 180.0
 _ACK_WAIT_S = 2.0
@@ -134,12 +138,16 @@ class World:
     async def _client(self) -> None:
         room = self.id()
         self.rooms.append(room)
-        await self._ask(RentRoom(**self._at(room), body=RentBody()))
+        policy = SCHEDULED if self.random.random() < 0.3 else WakePolicy()
+        await self._ask(RentRoom(**self._at(room), body=RentBody(wake_policy=policy)))
         for _ in range(self.random.randint(4, 9)):
             await self._ask(self._some_command(room))
             await asyncio.sleep(self.random.choice((0, 0.1, 3)))
         if self.random.random() < 0.3:
             await self._ask(ReleaseRoom(**self._at(room), body=ReleaseBody()))
+        if policy is SCHEDULED:
+            over = PatchChange(patch={"wake_policy": {"schedule": None}})
+            await self._ask(PatchRoom(**self._at(room), body=over))
 
     def _some_command(self, room: str) -> RoomCommand:
         dice = self.random.random()
