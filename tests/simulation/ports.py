@@ -71,15 +71,15 @@ class SimProjections:
         self._machine = machine
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def write(self, room: Room, at: int) -> asyncio.Future[None]:
+    def write(self, room: Room, at: int, *, urgent: bool = False) -> asyncio.Future[None]:
         """Owe a state; the future is done when it, or a newer one, is stored."""
-        task = asyncio.create_task(self._write(room, at))
+        task = asyncio.create_task(self._write(room, at, 0 if urgent else 0.5))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _write(self, room: Room, at: int) -> None:
-        await asyncio.sleep(self._machine.random.uniform(0, 0.5))
+    async def _write(self, room: Room, at: int, linger_s: float) -> None:
+        await asyncio.sleep(self._machine.random.uniform(0, linger_s))
         while True:
             try:
                 await self._machine.call(partial(self._store, room, at))

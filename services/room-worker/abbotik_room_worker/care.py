@@ -75,8 +75,7 @@ class Care:
             await asyncio.gather(*map(self._keeper.refresh, rooms))
             through = owed[-1].counter
         held = await self._sweeps.held_by(dead.session, _BATCH)
-        for key in held:
-            await self._take_over(key, dead.session)
+        await asyncio.gather(*(self._take_over(key, dead.session) for key in held))
         return not held
 
     async def _take_over(self, key: RoomKey, session: str) -> None:

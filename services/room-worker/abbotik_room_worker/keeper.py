@@ -125,7 +125,7 @@ class RoomKeeper:
             if room is None:
                 return None
             self.noticed(room)
-        await self._project(room, room.last_active_at, None)
+        await self._project(room, room.last_active_at, None, urgent=True)
         return room
 
     def known_rev(self, key: RoomKey) -> int:
@@ -259,8 +259,10 @@ class RoomKeeper:
         projected = self._project(room, room.last_active_at, None)
         return Settled(answers.of_entry(earlier, config), projected)
 
-    def _project(self, room: Room, at: int, counter: int | None) -> asyncio.Future[None]:
-        projected = self._projections.write(room, at)
+    def _project(
+        self, room: Room, at: int, counter: int | None, *, urgent: bool = False
+    ) -> asyncio.Future[None]:
+        projected = self._projections.write(room, at, urgent=urgent)
         self._projecting.add(projected)
         projected.add_done_callback(
             partial(self._projected, (room.tenant, room.id), room.rev, counter)

@@ -70,8 +70,11 @@ class Contents(Protocol):
 class Projections(Protocol):
     """The `rooms` collection: what lists and sweeps read."""
 
-    def write(self, room: Room, at: int) -> asyncio.Future[None]:
-        """Owe a state; the future is done when it, or a newer one, is stored, however late."""
+    def write(self, room: Room, at: int, *, urgent: bool = False) -> asyncio.Future[None]:
+        """Owe a state; the future is done when it, or a newer one, is stored, however late.
+
+        One that is ``urgent`` goes out at once: somebody waits for it.
+        """
         ...
 
 

@@ -21,7 +21,7 @@ class FakeProjections:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def write(self, room: Room, at: int) -> asyncio.Future[None]:
+    def write(self, room: Room, at: int, *, urgent: bool = False) -> asyncio.Future[None]:  # noqa: ARG002  none lingers
         """Owe a state; the future is done when it, or a newer one, is stored."""
         return asyncio.create_task(self._write(room, at))
 

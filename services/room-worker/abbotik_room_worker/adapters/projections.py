@@ -22,12 +22,11 @@ class MongoProjections:
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._projector = Projector(database, ROOMS)
 
-    def write(self, room: Room, at: int) -> asyncio.Future[None]:
+    def write(self, room: Room, at: int, *, urgent: bool = False) -> asyncio.Future[None]:
         """Owe the newest state of a room."""
-        # Who rents a room waits until lists show it; nobody waits for a later state.
-        return self._projector.write(
-            room.id, room.rev, partial(project, room, at), urgent=room.rev == 1
-        )
+        # Who rents a room waits until lists show it.
+        urgent = urgent or room.rev == 1
+        return self._projector.write(room.id, room.rev, partial(project, room, at), urgent=urgent)
 
 
 def project(room: Room, at: int) -> dict[str, Any]:
