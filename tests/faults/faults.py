@@ -1,0 +1,60 @@
+"""The faults: what is done to which process, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+
+from tests.faults.faulty_stack import GATEWAYS, WORKERS, FaultyStack
+from tests.faults.history import Fault
+
+PAUSE_S = 10.0
+CUT_S = 8.0
+# Every process can be ended or paused; only those with work in hand are cut off.
+PROCESS_KINDS = ("kill", "pause", "term")
+LINK_KINDS = ("cut-nats", "cut-mongo", "hold-nats", "hold-mongo")
+VICTIMS = {
+    "gateway": GATEWAYS,
+    "room-worker": WORKERS,
+    "factory": ("factory",),
+    "verifier": ("verifier",),
+    "nats-server": ("nats-server",),
+    "mongod": ("mongod",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the matrix: a fault of a kind of process."""
+
+    service: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.service}:{self.kind}"
+
+
+CELLS = [
+    *(Cell(service, kind) for kind in PROCESS_KINDS for service in VICTIMS),
+    *(Cell(service, kind) for kind in LINK_KINDS for service in ("gateway", "room-worker")),
+]
+
+
+async def inflict(stack: FaultyStack, kind: str, victim: str) -> Fault:
+    """Do it and undo it; returns when the victim is as it was before."""
+    began = time.time()
+    if kind == "pause":
+        stack.kill(victim, signal.SIGSTOP)
+        await asyncio.sleep(PAUSE_S)
+        stack.kill(victim, signal.SIGCONT)
+    elif kind in PROCESS_KINDS:
+        number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
+        await asyncio.to_thread(stack.start_again, victim, number)
+    else:
+        how, _, server = kind.partition("-")
+        (stack.cut if how == "cut" else stack.hold)(victim, server)
+        await asyncio.sleep(CUT_S)
+        stack.flow(victim, server)
+    return Fault(victim, kind, began, healed=time.time())

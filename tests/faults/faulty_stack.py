@@ -1,0 +1,92 @@
+"""A stack whose services each reach NATS and MongoDB over links of their own, which can be cut."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pymongo import MongoClient
+
+from tests.faults.history import Record
+from tests.faults.proxies import Proxies
+from tests.stack import Stack
+
+GATEWAYS = ("gateway", "gateway-2")
+WORKERS = ("room-worker", "room-worker-2")
+
+
+class FaultyStack(Stack):
+    """Two gateways and two room-workers, and the rest once.
+
+    ``links`` are the ports of the links by service and server (`nats` or `mongo`), ``sessions`` the
+    session of each room-worker that runs.
+    """
+
+    def __init__(self, folder: Path, proxies: Proxies) -> None:
+        super().__init__(folder, gateways=len(GATEWAYS), room_workers=0)
+        self.links: dict[tuple[str, str], int] = {}
+        self.sessions: dict[str, str] = {}
+        self._proxies = proxies
+
+    @property
+    def gateways(self) -> dict[str, str]:
+        """The gateways' base URLs by name."""
+        return dict(zip(GATEWAYS, self.urls, strict=True))
+
+    def start(self) -> None:
+        """Start everything; the room-workers one by one, to know whose session is whose."""
+        super().start()
+        for _ in WORKERS:
+            self._note_session(self.add("room-worker"))
+
+    def plan(self, service: str) -> str:
+        """Plan a process that knows only its links to the servers."""
+        name = super().plan(service)
+        nats, mongo = self._link(name, "nats"), self._link(name, "mongo")
+        program = self._programs[name]
+        urls = {
+            "ABBOTIK_NATS_URL": f"nats://127.0.0.1:{nats}",
+            # The replica set would name the server's own port.
+            "ABBOTIK_MONGO_URL": f"mongodb://127.0.0.1:{mongo}/?directConnection=true",
+        }
+        self._programs[name] = replace(program, env={**program.env, **urls})
+        return name
+
+    def start_again(self, name: str, number: signal.Signals) -> None:
+        """End a process with a signal, wait until it is gone, start it and wait until it serves."""
+        self.kill(name, number)
+        self._children[name].wait(timeout=30)
+        self.spawn([name])
+        self.wait_ready([name])
+        if name in WORKERS:
+            self._note_session(name)
+
+    def cut(self, name: str, server: str) -> None:
+        """Reset a service's connections to a server, and each new one."""
+        self._proxies.cut(self.links[name, server])
+
+    def hold(self, name: str, server: str) -> None:
+        """Let a service's connections to a server be silent."""
+        self._proxies.hold(self.links[name, server])
+
+    def flow(self, name: str, server: str) -> None:
+        """Mend the link again."""
+        self._proxies.flow(self.links[name, server])
+
+    def _link(self, name: str, server: str) -> int:
+        where = urlsplit(self.nats_url if server == "nats" else self.mongo_url)
+        if where.hostname is None or where.port is None:
+            raise ValueError(f"{server} has no address")
+        port = self._proxies.open(where.hostname, where.port)
+        self.links[name, server] = port
+        return port
+
+    def _note_session(self, name: str) -> None:
+        """Sessions sort by the time they were made; a worker makes its own before it is ready."""
+        with MongoClient[Record](self.mongo_url) as client:
+            newest = client[self.database]["workers"].find_one(sort=[("_id", -1)])
+        if newest is None:
+            raise RuntimeError(f"{name} has no session")
+        self.sessions[name] = newest["_id"]

@@ -1,0 +1,87 @@
+"""What happened while a fault ran: what clients were told, what followers saw, what the log holds.
+
+Instants are seconds since the epoch, as in the events' `created_at`; durations are measured apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request and what its sender was told.
+
+    ``what`` is `post` or `follow`. ``status`` is None where no answer came, and ``error`` is then
+    the connection's fault; otherwise it is the answer's `error_code`, "" for 2xx. ``message_id``
+    is the message that a 2xx told of.
+    """
+
+    what: str
+    room: str
+    gateway: str
+    began: float
+    took_s: float
+    status: int | None
+    error: str = ""
+    key: str = ""
+    content: str = ""
+    message_id: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the sender was told that it is done."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+@dataclass(slots=True)
+class Sightings:
+    """What one follower saw of a room, over all its connections.
+
+    ``cursors`` are the positions that it went on from, ``lagged`` how often it was told that it
+    does not keep up.
+    """
+
+    room: str
+    follower: str
+    events: list[Record] = field(default_factory=list)
+    cursors: list[int] = field(default_factory=list)
+    lagged: int = 0
+
+    @property
+    def cursor(self) -> int:
+        """The last position seen."""
+        return int(self.events[-1]["seq"]) if self.events else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLog:
+    """The durable log of one room: its events, all its messages, and the turns it accounts for."""
+
+    room: str
+    events: list[Record]
+    messages: list[Record]
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was done to whom, from when to when; ``kind`` is one of `faults.KINDS`."""
+
+    victim: str
+    kind: str
+    began: float
+    healed: float
+
+
+@dataclass(slots=True)
+class History:
+    """All of one cell."""
+
+    fault: Fault
+    calls: list[Call]
+    sightings: list[Sightings]
+    logs: list[RoomLog]

@@ -1,0 +1,224 @@
+"""The load of one cell: rooms, writers that post into them, a follower for each room.
+
+Writers post with a key each, and send the same again for as long as the outcome is open. A room
+takes so many messages at a time, so the load is as fast as the stack and no faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from tests.faults.follower import AGAIN_S, GIVE_UP_S, Follower
+from tests.faults.history import Call, Record, Sightings
+
+ROOMS = 30
+WRITERS = 8
+OPEN_PER_ROOM = 2
+# How many posts all writers make together once the fault is over.
+LAST_POSTS = 40
+PATIENCE_S = 45.0
+# The refusals that ask for the same request again.
+OPEN = ("COMMAND_UNCONFIRMED", "SERVICE_UNAVAILABLE", "IDEMPOTENCY_IN_PROGRESS")
+
+
+class Load:
+    """Runs against gateways, given as base URLs by name; ``calls`` and ``sightings`` are kept.
+
+    ``seed`` decides who posts what and where.
+    """
+
+    def __init__(self, gateways: Mapping[str, str], token: str, seed: int) -> None:
+        self.calls: list[Call] = []
+        self.sightings: dict[str, Sightings] = {}
+        self._gateways = list(gateways.items())
+        self._token = token
+        self._seed = seed
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=None,  # noqa: S113 - each call is bounded as a whole
+            limits=httpx.Limits(max_connections=None),
+        )
+        self._posts_left = math.inf
+        self._posted: dict[str, int] = {}
+        self._ended: dict[str, set[str]] = {}
+        self._events = 0
+        self._change = asyncio.Event()
+        self._writers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Load]:
+        """Rent the rooms and run writers and followers; whatever still runs is ended."""
+        try:
+            for room in await asyncio.gather(*(self._rent(number) for number in range(ROOMS))):
+                self._posted[room], self._ended[room] = 0, set()
+                self.sightings[room] = Sightings(room, "follower")
+            followers = [
+                self._follower(sightings, number)
+                for number, sightings in enumerate(self.sightings.values())
+            ]
+            self._tasks += [asyncio.create_task(one.follow()) for one in followers]
+            self._writers = [asyncio.create_task(self._write(one)) for one in range(WRITERS)]
+            self._tasks += self._writers
+            yield self
+        finally:
+            await self._end()
+
+    async def seen(self, events: int) -> None:
+        """Return once the followers have seen that many events in all; TimeoutError if never."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._until(lambda: self._events >= events)
+
+    async def wind_down(self) -> None:
+        """Return once the last posts are made, or nobody can make them."""
+        self._posts_left = LAST_POSTS
+        await asyncio.wait(self._writers, timeout=2 * PATIENCE_S)
+
+    async def settle(self, heads: Callable[[], Mapping[str, int]], within_s: float) -> None:
+        """Return once every accepted message has ended and each follower is at the head of its log.
+
+        Or when the time is up: then the checker says what is missing. ``heads`` reads the logs.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self._until(self._all_ended)
+                at = await asyncio.to_thread(heads)
+                await self._until(
+                    lambda: all(self.sightings[room].cursor >= at[room] for room in at)
+                )
+        except TimeoutError:
+            return
+
+    async def replay(self) -> list[Sightings]:
+        """Read every room once more from its first event, through any gateway."""
+        found = []
+        for number, room in enumerate(self.sightings):
+            again = Sightings(room, "replay")
+            await self._follower(again, number).read("?follow=false")
+            found.append(again)
+        return found
+
+    def _follower(self, sightings: Sightings, number: int) -> Follower:
+        seen = self._saw if sightings.follower == "follower" else _ignore
+        return Follower(sightings, self._from(number), self._token, self.calls, seen)
+
+    def _from(self, number: int) -> Iterator[tuple[str, str]]:
+        return itertools.islice(itertools.cycle(self._gateways), number % 2, None)
+
+    def _saw(self, event: Record) -> None:
+        self._events += 1
+        if event["event_type"] == "actor:turn_end":
+            self._ended[event["room_id"]].add(event["payload"]["message_id"])
+        # Whoever waits looks again; the next change has an event of its own.
+        self._change.set()
+        self._change = asyncio.Event()
+
+    def _all_ended(self) -> bool:
+        return all(
+            call.message_id in self._ended[call.room] for call in self.calls if call.message_id
+        )
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.aclose()
+        # A fault of the load itself must not look like one of the product.
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._change.wait()
+
+    async def _rent(self, number: int) -> str:
+        url = self._gateways[number % len(self._gateways)][1]
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                answer = await self._http.post(f"{url}/llm/room", headers=headers)
+                if answer.is_success:
+                    return str(answer.json()["data"]["id"])
+                if answer.json()["error_code"] not in OPEN:
+                    raise RuntimeError(f"no room to rent: {answer.text}")
+                await asyncio.sleep(AGAIN_S)
+
+    async def _write(self, number: int) -> None:
+        chance = random.Random(f"{self._seed}:{number}")  # noqa: S311 - repeatable, no secret
+        gateways = self._from(number)
+        while self._posts_left > 0:
+            await self._until(lambda: bool(self._free()))
+            self._posts_left -= 1
+            await self._post(chance.choice(self._free()), chance, gateways)
+
+    def _free(self) -> list[str]:
+        return [
+            room
+            for room, posted in self._posted.items()
+            if posted - len(self._ended[room]) < OPEN_PER_ROOM
+        ]
+
+    async def _post(
+        self, room: str, chance: random.Random, gateways: Iterator[tuple[str, str]]
+    ) -> None:
+        self._posted[room] += 1
+        key = str(uuid.uuid4())
+        # The key is part of the text, so that the log shows which key a message came from.
+        words = " ".join([key, *(f"word{number}" for number in range(chance.randint(20, 60)))])
+        content = f"!stream 15 {words}" if chance.random() < 0.75 else words
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            call = await self._once(room, key, content, next(gateways))
+            self.calls.append(call)
+            if call.accepted or time.monotonic() > until or not _is_open(call):
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    async def _once(self, room: str, key: str, content: str, gateway: tuple[str, str]) -> Call:
+        name, url = gateway
+        began, clock = time.time(), time.monotonic()
+        status, error, message = None, "", ""
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                answer = await self._http.post(
+                    f"{url}/llm/room/{room}/messages",
+                    json={"content": content},
+                    headers={"Idempotency-Key": key},
+                )
+            status = answer.status_code
+            if answer.is_success:
+                message = answer.json()["data"]["id"]
+            else:
+                error = answer.json().get("error_code", "")
+        except (TimeoutError, httpx.TransportError) as fault:
+            error = type(fault).__name__
+        return Call(
+            what="post",
+            room=room,
+            gateway=name,
+            began=began,
+            took_s=time.monotonic() - clock,
+            status=status,
+            error=error,
+            key=key,
+            content=content,
+            message_id=message,
+        )
+
+
+def _is_open(call: Call) -> bool:
+    return call.status is None or call.error in OPEN
+
+
+def _ignore(_event: Record) -> None:
+    """Nobody waits for what a replay shows."""

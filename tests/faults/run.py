@@ -1,0 +1,126 @@
+"""`make faults`: the whole matrix against one stack, a line for each run, and the page's table.
+
+RUNS=3 runs each cell three times, ONLY=room-worker:kill just that one (ONLY=room-worker all of a
+service's). It ends by itself after 15 minutes at most, and ends only what it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.faults import page
+from tests.faults.cell import run_cell
+from tests.faults.faults import CELLS, Cell
+from tests.faults.faulty_stack import FaultyStack
+from tests.faults.history import Record
+from tests.faults.proxies import Proxies
+from tests.stack import ROOT
+
+LIMIT_S = 15 * 60.0
+# A cell takes a quarter of a minute, and longer when all goes wrong; none begins later than this.
+CELL_S = 120.0
+# The stack ends within that.
+END_S = 20.0
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1, help="how often each cell is run")
+    parser.add_argument("--only", default="", help="a cell, or the beginning of its name")
+    parser.add_argument("--seed", type=int, help="the first run's seed; the next have the next")
+    return parser.parse_args()
+
+
+def chosen(only: str) -> list[Cell]:
+    """Return the cells whose name begins so; SystemExit where there is none."""
+    cells = [cell for cell in CELLS if str(cell).startswith(only)]
+    if not cells:
+        raise SystemExit(
+            f"faults: no cell is called {only}; there are {', '.join(map(str, CELLS))}"
+        )
+    return cells
+
+
+async def run(cells: list[Cell], runs: int, first_seed: int, results: Path) -> int:
+    """Run the cells and return how many violations there were; TimeoutError past the limit."""
+    broken = 0
+    until = time.monotonic() + LIMIT_S - CELL_S
+    with (
+        TemporaryDirectory(prefix="abbotik-faults-") as folder,
+        Proxies() as proxies,
+        FaultyStack(Path(folder), proxies) as stack,
+    ):
+        for seed, cell in itertools.product(range(first_seed, first_seed + runs), cells):
+            if time.monotonic() > until:
+                say(f"the time is up before {cell}, seed {seed}: it and the rest are left out")
+                break
+            line = await run_cell(stack, cell, seed)
+            broken += len(line["violations"])
+            keep({**line, "commit": commit()}, results)
+    return broken
+
+
+def keep(line: Record, results: Path) -> None:
+    """Append a run to the results and say how it went."""
+    with results.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    recovery = max(line["recovery_s"], default=float("nan"))
+    accepted, events = line["counts"]["accepted"], line["counts"]["events"]
+    verdict = f"{len(line['violations'])} VIOLATIONS" if line["violations"] else "sound"
+    say(
+        f"{line['cell']:24} seed {line['seed']}: {verdict}, {accepted} messages, {events} events, "
+        f"recovered in {recovery:.2f} s"
+    )
+    for violation in line["violations"][:20]:
+        say(f"    {violation}")
+
+
+def commit() -> str:
+    """Return the commit of the working tree, with a mark where it was changed since."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip()
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run, keep, refresh the page; 1 where a promise was broken."""
+    # SIGTERM unwinds like Ctrl-C, so that every child is ended.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    asked = options()
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
+    page.RESULTS.mkdir(parents=True, exist_ok=True)
+    results = page.RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    cells = run(chosen(asked.only), asked.runs, seed, results)
+    try:
+        broken = asyncio.run(asyncio.wait_for(cells, LIMIT_S - END_S))
+    finally:
+        page.refresh()
+    say(f"{broken} violations; {results.relative_to(ROOT)} and docs/reliability.md have the rest")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

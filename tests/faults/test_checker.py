@@ -1,0 +1,243 @@
+"""The checker finds nothing in a sound history and names each kind of harm in a broken one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+import rfc8785
+
+from tests.faults.checker import GENESIS, Kind, violations
+from tests.faults.history import Call, Fault, History, Record, RoomLog, Sightings
+
+ROOM = "room-1"
+FAULT = Fault("gateway", "kill", began=100.0, healed=103.0)
+
+
+def _sealed(events: list[Record]) -> list[Record]:
+    """Return the events with the seqs and the chain of hashes of a log that holds just them."""
+    sealed, previous = [], GENESIS
+    for seq, event in enumerate(events, start=1):
+        content = {**event, "seq": seq, "prev_hash": previous}
+        content.pop("hash", None)
+        previous = sha256(rfc8785.dumps(content)).hexdigest()
+        sealed.append({**content, "hash": previous})
+    return sealed
+
+
+def _event(event_type: str, number: int, epoch: int, **payload: object) -> Record:
+    turn = f"turn-{number}" if event_type.startswith("actor:") else None
+    return {"event_type": event_type, "epoch": epoch, "turn_id": turn, "payload": payload}
+
+
+def _turn(number: int, epoch: int) -> list[Record]:
+    message = f"message-{number}"
+    return [
+        _event("message:queued", number, epoch, message_id=message),
+        _event("actor:turn_start", number, epoch, message_id=message),
+        _event("room:recovered", number, epoch + 1),
+        _event("actor:output", number, epoch + 1, message_id=f"output-{number}"),
+        _event("actor:turn_end", number, epoch + 1, message_id=message, status="completed"),
+    ]
+
+
+def _message(number: int, seq: int, author: str) -> Record:
+    word = "message" if author == "user" else "output"
+    content = f"words {number}"
+    return {"id": f"{word}-{number}", "seq": seq, "author_kind": author, "content": content}
+
+
+def _post(number: int, status: int, error: str, message: str) -> Call:
+    return Call(
+        what="post",
+        room=ROOM,
+        gateway="gateway",
+        began=101.0 + number,
+        took_s=0.5,
+        status=status,
+        error=error,
+        key=f"key-{number}",
+        content=f"words {number}",
+        message_id=message,
+    )
+
+
+def _sound() -> History:
+    """Two messages, the second one accepted at the second try, and a follower of them."""
+    events = _sealed([_event("room:rented", 0, 0), *_turn(1, 1), *_turn(2, 3)])
+    messages = [
+        _message(1, 1, "user"),
+        _message(1, 2, "agent"),
+        _message(2, 3, "user"),
+        _message(2, 4, "agent"),
+    ]
+    calls = [
+        _post(1, 202, "", "message-1"),
+        _post(2, 503, "COMMAND_UNCONFIRMED", ""),
+        _post(2, 202, "", "message-2"),
+    ]
+    follower = Sightings(ROOM, "follower", list(events), cursors=[0, 4])
+    return History(FAULT, calls, [follower], [RoomLog(ROOM, events, messages, turns=2)])
+
+
+def _with_events(history: History, events: list[Record]) -> None:
+    """Put other events into the log, and before the follower's eyes, so that only they differ."""
+    history.logs[0] = replace(history.logs[0], events=events)
+    history.sightings[0].events = list(events)
+
+
+def _without(history: History, event_type: str) -> None:
+    """Leave the first event of a type out of a log that is made anew from there."""
+    events = history.logs[0].events
+    gone = next(at for at, event in enumerate(events) if event["event_type"] == event_type)
+    _with_events(history, _sealed(events[:gone] + events[gone + 1 :]))
+
+
+def _event_left_out_of_replay(history: History) -> None:
+    del history.sightings[0].events[3]
+
+
+def _event_shown_twice(history: History) -> None:
+    history.sightings[0].events.insert(5, history.sightings[0].events[4])
+
+
+def _event_shown_late(history: History) -> None:
+    events = history.sightings[0].events
+    events[3], events[4] = events[4], events[3]
+
+
+def _event_shown_otherwise(history: History) -> None:
+    history.sightings[0].events[4] = {**history.sightings[0].events[4], "payload": {}}
+
+
+def _follower_stopped(history: History) -> None:
+    del history.sightings[0].events[-2:]
+
+
+def _accepted_message_missing(history: History) -> None:
+    del history.logs[0].messages[2:]
+    _with_events(history, _sealed(history.logs[0].events[:6]))
+    history.logs[0] = replace(history.logs[0], turns=1)
+
+
+def _message_there_twice(history: History) -> None:
+    again = {**_message(1, 5, "user"), "id": "message-1-again"}
+    history.logs[0].messages.append(again)
+
+
+def _message_carried_out_twice(history: History) -> None:
+    history.logs[0].messages.append(_message(1, 5, "user"))
+
+
+def _message_seq_with_gap(history: History) -> None:
+    history.logs[0].messages[3]["seq"] = 5
+
+
+def _falling_epoch(history: History) -> None:
+    events = history.logs[0].events
+    _with_events(history, _sealed([*events[:6], *({**event, "epoch": 1} for event in events[6:])]))
+
+
+def _turn_never_ended(history: History) -> None:
+    _without(history, "actor:turn_end")
+    history.logs[0] = replace(history.logs[0], turns=1)
+
+
+def _turn_without_output(history: History) -> None:
+    _without(history, "actor:output")
+
+
+def _epoch_without_recovery(history: History) -> None:
+    _without(history, "room:recovered")
+
+
+def _output_of_another_turn(history: History) -> None:
+    events = list(history.logs[0].events)
+    events[4] = {**events[4], "turn_id": "turn-2"}
+    _with_events(history, _sealed(events))
+
+
+def _broken_hash(history: History) -> None:
+    events = list(history.logs[0].events)
+    events[4] = {**events[4], "payload": {"message_id": "output-9"}}
+    _with_events(history, events)
+
+
+def _event_gone_from_the_log(history: History) -> None:
+    events = history.logs[0].events
+    _with_events(history, events[:3] + events[4:])
+
+
+def _late_call(history: History) -> None:
+    history.calls[0] = replace(history.calls[0], took_s=5.6)
+
+
+def _call_of_a_living_gateway_unanswered(history: History) -> None:
+    history.calls[0] = replace(history.calls[0], gateway="gateway-2")
+    history.calls.insert(0, replace(history.calls[0], status=None, error="ReadError"))
+
+
+def _untyped_error(history: History) -> None:
+    history.calls[1] = replace(history.calls[1], error="")
+
+
+def _never_accepted(history: History) -> None:
+    del history.calls[2]
+
+
+def _wrong_account(history: History) -> None:
+    history.logs[0] = replace(history.logs[0], turns=3)
+
+
+def test_a_sound_history_has_no_violations() -> None:
+    """Recoveries, a 503 and a reconnect are no violations."""
+    assert violations(_sound()) == []
+
+
+def test_a_gateway_that_is_down_may_leave_calls_unanswered() -> None:
+    """A refused connection to the killed process is the fault itself, as is a paused one's wait."""
+    history = _sound()
+    history.calls.insert(0, replace(history.calls[0], status=None, error="ConnectError"))
+    assert violations(history) == []
+    history.fault = replace(FAULT, kind="pause")
+    history.calls[0] = replace(history.calls[0], took_s=6.0)
+    assert violations(history) == []
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "promise", "kind", "says"),
+    [
+        (_event_left_out_of_replay, "I8/C4", Kind.LOST, "did not see [4] of 11"),
+        (_event_shown_twice, "I8/C4", Kind.DOUBLED, "saw [5] more than once"),
+        (_event_shown_late, "I8/C4", Kind.DISORDERED, "saw 4 after 5"),
+        (_event_shown_otherwise, "I8/C4", Kind.OTHER, "another event 5"),
+        (_follower_stopped, "I8/C4", Kind.LOST, "did not see [10, 11] of 11"),
+        (_accepted_message_missing, "I2/C1", Kind.LOST, "message-2: in the log is missing"),
+        (_message_there_twice, "I2/C1", Kind.DOUBLED, "key key-1 was carried out 2 times"),
+        (_message_carried_out_twice, "I2/C1", Kind.DOUBLED, "message-1: in the log 2 times"),
+        (_message_seq_with_gap, "I1", Kind.LOST, "message 3 is followed by 5"),
+        (_falling_epoch, "C3", Kind.DISORDERED, "epoch 1 of event 7 follows 2"),
+        (_turn_never_ended, "I2/C1", Kind.LOST, "message-1: actor:turn_end is missing"),
+        (_turn_never_ended, "I6/C5", Kind.OTHER, "begins while turn turn-1 runs"),
+        (_turn_without_output, "I6/C5", Kind.OTHER, "turn turn-1 completed, 0 outputs"),
+        (_epoch_without_recovery, "I6/C5", Kind.OTHER, "has epoch 2, not 1"),
+        (_output_of_another_turn, "I6/C5", Kind.OTHER, "is of turn turn-2 while turn-1 runs"),
+        (_broken_hash, "I1", Kind.OTHER, "event 5 does not give its hash"),
+        (_event_gone_from_the_log, "I1", Kind.LOST, "event 3 is followed by 5"),
+        (_late_call, "C6", Kind.OTHER, "took 5.60 s"),
+        (_call_of_a_living_gateway_unanswered, "C6", Kind.OTHER, "not answered: ReadError"),
+        (_untyped_error, "C6", Kind.OTHER, "got 503 without a known error_code"),
+        (_never_accepted, "C6", Kind.OTHER, "key key-2 was not accepted in 1 tries"),
+        (_wrong_account, "C8", Kind.OTHER, "usage.turns is 3, the log has 2 turn ends"),
+    ],
+)
+def test_each_corruption_is_named(
+    corrupt: Callable[[History], None], promise: str, kind: Kind, says: str
+) -> None:
+    """A history with one corruption has a violation of the right promise that says what it is."""
+    history = _sound()
+    corrupt(history)
+    found = violations(history)
+    assert [one for one in found if (one.promise, one.kind) == (promise, kind) and says in one.what]
