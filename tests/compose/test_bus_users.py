@@ -26,6 +26,7 @@ from abbotik_contracts.subjects import (
     room_events,
     turn,
 )
+from abbotik_contracts.subjects import consumer as consumer_named
 from abbotik_runtime.provision import missing, provision_streams
 from tests import servers
 
@@ -111,6 +112,16 @@ async def test_each_service_finds_what_it_needs(provisioned: str, service: str) 
     """With its own user every service can see its streams and consumers: it can become ready."""
     async with connected(provisioned, service) as (client, refusals):
         assert await missing(client.jetstream(timeout=2), service) == []
+        assert refusals.texts == []
+
+
+async def test_the_gateway_sees_how_much_waits(provisioned: str) -> None:
+    """Backpressure reads both queues of the room workers with the gateway's own user."""
+    async with connected(provisioned, "gateway") as (client, refusals):
+        js = client.jetstream(timeout=2)
+        for name in ("room-worker", "turns"):
+            declared = consumer_named(name)
+            assert (await js.consumer_info(declared.stream, name)).num_pending == 0
         assert refusals.texts == []
 
 
