@@ -103,6 +103,17 @@ async def test_holder_without_a_session_is_dead(stores: Stores) -> None:
     assert [dead.session for dead in found] == ["w1"]
 
 
+async def test_session_that_was_renewed_meanwhile_is_not_forgotten(stores: Stores) -> None:
+    """Whoever was thought dead and came back before its burial keeps its session."""
+    back, witness = stores.session("w1"), stores.session("w2")
+    await back.sessions.renew()
+    await eventually(lambda: _dead_seen_by(stores, witness))
+    await back.sessions.renew()
+    await witness.port.forget("w1")
+    await witness.sessions.renew()
+    assert await witness.port.dead(["w1"]) == []
+
+
 async def test_forgotten_session_is_not_found_again(stores: Stores) -> None:
     """What was buried stays buried; forgetting twice does no harm."""
     silent, witness = stores.session("w1"), stores.session("w2")

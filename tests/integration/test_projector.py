@@ -166,6 +166,25 @@ async def test_document_that_cannot_be_encoded_leaves_nobody_waiting(
     assert (await _stored(database))["a"]["rev"] == 2
 
 
+async def test_document_that_cannot_be_made_leaves_nobody_waiting(
+    database: mongo.Database,
+) -> None:
+    """An error of its maker is its writer's alone; the others of the batch are written."""
+    projector = Projector(database, COLLECTION)
+
+    def broken() -> dict[str, Any]:
+        raise KeyError("no such member")
+
+    async with asyncio.timeout(3):
+        answers = await asyncio.gather(
+            projector.write("b", 1, broken),
+            owe(projector, document("a", 1)),
+            return_exceptions=True,
+        )
+    assert isinstance(answers[0], ProjectionError)
+    assert set(await _stored(database)) == {"a"}
+
+
 async def test_writer_that_goes_away_takes_nobody_with_it(database: mongo.Database) -> None:
     """Two wait for the same document; one stops waiting, the other is told all the same."""
     projector = Projector(database, COLLECTION)

@@ -181,7 +181,9 @@ class SimSessions:
         return expired + [DeadSession(session, 2**62) for session in buried]
 
     async def _forget(self, session: str) -> None:
-        self._store.sessions.pop(session, None)
+        stored = self._store.sessions.get(session)
+        if stored is not None and stored.expires_at < self._clock.now_ms():
+            del self._store.sessions[session]
 
 
 class SimSignals:

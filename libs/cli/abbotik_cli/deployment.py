@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import nats.errors
 from pymongo.errors import PyMongoError
 
 from abbotik_cli import run_file
@@ -41,8 +42,10 @@ async def connected(service: str = "operator") -> AsyncIterator[Deployment]:
         yield Deployment(bus, client, mongo.database(client, settings))
     except TimeoutError as error:
         raise Fault("NATS does not answer: start it, or correct ABBOTIK_NATS_URL.") from error
-    except BusUnavailable as error:
-        raise Fault(f"NATS did not confirm ({error}): see its log, and try again.") from error
+    except (BusUnavailable, nats.errors.Error) as error:
+        raise Fault(
+            f"NATS did not do it ({type(error).__name__}: {error}): run `abbotik doctor`."
+        ) from error
     except PyMongoError as error:
         raise Fault(
             f"MongoDB does not answer ({type(error).__name__}): "

@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 from bson import encode
-from bson.errors import InvalidDocument
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
@@ -160,15 +159,15 @@ class Projector:
 
 
 def _update(owed: _Owed) -> Document | None:
-    """Return the update, None where the document cannot be encoded; its waiters are told."""
-    document = owed.build()
-    key = {"_id": document.pop("_id"), "tenant": document.pop("tenant")}
+    """Return the update, None where the document cannot be made; its waiters are told."""
     try:
+        document = owed.build()
+        key = {"_id": document.pop("_id"), "tenant": document.pop("tenant")}
         # Here and not by the driver, where it would take the others of the batch with it.
         members = RawBSONDocument(encode(document))
-    except (InvalidDocument, OverflowError) as error:
-        log.exception("projection.refused", projection=key["_id"])
-        owed.refused(str(error))
+    except Exception as error:  # nobody may wait for a document that is forgotten
+        log.exception("projection.refused")
+        owed.refused(f"{type(error).__name__}: {error}")
         return None
     return {"q": {**key, "rev": {"$lt": document["rev"]}}, "u": {"$set": members}}
 

@@ -158,7 +158,7 @@ class Sessions(Protocol):
         ...
 
     async def forget(self, session: str) -> None:
-        """Remove a dead session that holds nothing any more."""
+        """Remove a dead session that holds nothing; one that was renewed meanwhile stays."""
         ...
 
 

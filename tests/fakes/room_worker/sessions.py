@@ -55,8 +55,10 @@ class FakeSessions:
         return expired + [DeadSession(session, 2**62) for session in buried]
 
     async def forget(self, session: str) -> None:
-        """Remove a dead session that holds nothing any more."""
-        self._store.sessions.pop(session, None)
+        """Remove a dead session; one that was renewed meanwhile stays."""
+        stored = self._store.sessions.get(session)
+        if stored is not None and stored.expires_at < self._clock.now_ms():
+            del self._store.sessions[session]
 
     async def end(self) -> None:
         """Let others see at once that this process is gone."""

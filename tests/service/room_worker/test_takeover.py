@@ -287,8 +287,8 @@ async def test_room_of_a_buried_session_is_taken_over(house: House) -> None:
     await lost.pauses.reached.wait()
     await lost.keeper.drain()
     await lost.killed()
-    await other.sessions.forget("w1")
     await house.pass_time(2 * EXPIRY_MS, other)
+    await other.sessions.forget("w1")
     await other.care.recover()
     await other.rested()
     assert house.outputs(room) == ["done"]

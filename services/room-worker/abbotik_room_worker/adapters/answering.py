@@ -8,9 +8,8 @@ from pymongo.errors import PyMongoError
 
 from abbotik_room_worker.ports import UnavailableError
 from abbotik_runtime.log_writer import UnknownOutcomeError
-from abbotik_runtime.projector import ProjectionError
 
-_NO_ANSWER = (PyMongoError, UnknownOutcomeError, ProjectionError)
+_NO_ANSWER = (PyMongoError, UnknownOutcomeError)
 
 
 class _Answering:

@@ -24,6 +24,7 @@ WORKERS = "workers"
 RENEW_S = 1.0
 EXPIRY_S = 3.0
 _RENEWAL_TIMEOUT_S = 2.0
+_EXPIRED = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
 # Above every counter: nothing is owed.
 _ALL = 2**62
 
@@ -101,7 +102,7 @@ class MongoSessions:
         since = self._unbroken_since
         if since is None or time.monotonic() - since < EXPIRY_S or not self.live:
             return []
-        expired = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}, "_id": {"$ne": self._session}}
+        expired = {"_id": {"$ne": self._session}, **_EXPIRED}
         try:
             found = [
                 DeadSession(worker["_id"], worker["projected_through"])
@@ -114,9 +115,9 @@ class MongoSessions:
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
 
     async def forget(self, session: str) -> None:
-        """Remove a session that holds nothing and owes nothing."""
+        """Remove a dead session; one that was renewed meanwhile stays."""
         with answering():
-            await self._workers.delete_one({"_id": session})
+            await self._workers.delete_one({"_id": session, **_EXPIRED})
 
     async def end(self) -> None:
         """Let others see at once that this process is gone."""
