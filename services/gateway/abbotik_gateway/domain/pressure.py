@@ -43,7 +43,7 @@ def refusal(verb: str, readings: Readings, limits: Limits) -> Problem | None:
         if value > limit:
             return Problem(
                 "SERVICE_UNAVAILABLE",
-                f"{value:g} {sentence}, more than {limit:g}; nothing was accepted.",
+                f"{value:g} {sentence}, more than {limit:g}; this request was not passed on.",
                 extra={"reason": reason, "value": value, "limit": limit},
                 headers={"Retry-After": "2"},
             )
