@@ -41,7 +41,8 @@ class Process:
             line = Path(f"/proc/{self.pid}/cmdline").read_bytes()
         except OSError:
             return False
-        return os.fsdecode(line).rstrip("\0").split("\0") == list(self.command)
+        # Empty for a moment at the start: the kernel has yet to lay out the arguments.
+        return not line or os.fsdecode(line).rstrip("\0").split("\0") == list(self.command)
 
 
 def end(leftovers: Sequence[Process], within_s: float) -> list[Process]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,12 @@ def test_absent_process_has_no_record() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
     assert Process.of(child.pid, ["true"]) is None
+
+
+def test_process_without_arguments_yet_is_alive(
+    sleeper: tuple[subprocess.Popen[bytes], Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just after its start the kernel shows no arguments of a process: it runs all the same."""
+    _, record = sleeper
+    monkeypatch.setattr(Path, "read_bytes", lambda _: b"")
+    assert record.alive()
