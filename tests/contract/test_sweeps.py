@@ -70,7 +70,7 @@ async def test_older_state_never_replaces_a_newer_one(stores: Stores) -> None:
     await stores.projections.write(placed(waiting(), 10, 4), T0)
     await stores.projections.write(placed(waiting(), 10, 5), T0)
     assert await stores.sweeps.wanting(T0 + 9, 10) == []
-    assert await stores.sweeps.held_by("w1", 10) == [key(10)]
+    assert await stores.sweeps.held_by("w1", 10) == {key(10): 5}
     assert await stores.sweeps.newer({uid(10): 4}) == [key(10)]
     assert await stores.sweeps.newer({uid(10): 5}) == []
 
@@ -116,7 +116,7 @@ async def test_rooms_are_found_by_their_holder(stores: Stores) -> None:
     assert sorted(await stores.sweeps.held_by("w1", 10)) == [key(10), key(11, "other")]
     assert await stores.sweeps.holders() == ["w1"]
     assert len(await stores.sweeps.held_by("w1", 1)) == 1
-    assert await stores.sweeps.held_by("w2", 10) == []
+    assert await stores.sweeps.held_by("w2", 10) == {}
 
 
 async def test_rooms_that_moved_on_are_found_by_their_rev(stores: Stores) -> None:

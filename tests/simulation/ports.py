@@ -111,8 +111,8 @@ class SimSweeps:
         """Return the sessions that leases name."""
         return await self._call(self._sweeps.holders)
 
-    async def held_by(self, session: str, limit: int) -> list[RoomKey]:
-        """Return rooms whose lease names the session."""
+    async def held_by(self, session: str, limit: int) -> dict[RoomKey, int]:
+        """Return rooms whose lease names the session, and the rev that said so."""
         return await self._call(partial(self._sweeps.held_by, session, limit))
 
     async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:

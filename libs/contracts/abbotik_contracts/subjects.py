@@ -124,7 +124,7 @@ STREAMS: tuple[Stream, ...] = (
 )
 
 CONSUMERS: tuple[Consumer, ...] = (
-    Consumer("COMMANDS", "room-worker", "cmd.room.>", 4096, services=("room-worker",)),
+    Consumer("COMMANDS", "room-worker", "cmd.room.>", 16384, services=("room-worker",)),
     Consumer("COMMANDS", "factory", "cmd.factory.>", 1024, services=("factory",)),
     Consumer("COMMANDS", "verifier", "cmd.verifier.>", 256, services=("verifier",)),
     Consumer("TURNS", "turns", "turn.>", 4096, services=("room-worker",)),

@@ -58,8 +58,10 @@ class Care:
         """Take over what dead workers held, and what this one holds and does not run."""
         if self._runner.draining:
             return
-        for key in await self._sweeps.held_by(self._keeper.session, self._runner.slots.total + 1):
-            if not self._runner.runs(key):
+        mine = await self._sweeps.held_by(self._keeper.session, self._runner.slots.total + 1)
+        for key, rev in mine.items():
+            # A projection behind the room in memory is of a turn that has ended since.
+            if not self._runner.runs(key) and self._keeper.known_rev(key) <= rev:
                 # The log decides: a turn that is ours and runs nowhere is begun by the refresh.
                 await self._keeper.refresh(key)
         for dead in await self._sessions.dead(await self._sweeps.holders()):

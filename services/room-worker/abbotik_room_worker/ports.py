@@ -121,8 +121,8 @@ class Sweeps(Protocol):
         """Return the sessions that leases name."""
         ...
 
-    async def held_by(self, session: str, limit: int) -> list[RoomKey]:
-        """Return rooms whose lease names the session."""
+    async def held_by(self, session: str, limit: int) -> dict[RoomKey, int]:
+        """Return rooms whose lease names the session, and the rev that said so."""
         ...
 
     async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:

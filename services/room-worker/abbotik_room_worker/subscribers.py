@@ -20,7 +20,9 @@ from abbotik_runtime.bus import Bus, BusUnavailable
 from abbotik_runtime.pull import PullLoop
 
 SERVICE = "room-worker"
-_COMMANDS_UNDER_WAY = 1024
+# A command keeps its place until it is projected, half a second at most: as many as one process
+# can commit in that time, else the queue waits for the projections.
+_COMMANDS_UNDER_WAY = 2048
 
 
 def command_pull(bus: Bus, marks: InProgress, commands: RoomCommands) -> PullLoop:

@@ -31,10 +31,10 @@ class FakeSweeps:
         """Return the sessions that leases name."""
         return sorted({room["session"] for room in self._store.rooms.values() if room["session"]})
 
-    async def held_by(self, session: str, limit: int) -> list[RoomKey]:
-        """Return rooms whose lease names the session."""
-        found = (room for room in self._store.rooms.values() if room["session"] == session)
-        return [(room["tenant"], room["_id"]) for room in found][:limit]
+    async def held_by(self, session: str, limit: int) -> dict[RoomKey, int]:
+        """Return rooms whose lease names the session, and the rev that said so."""
+        found = [room for room in self._store.rooms.values() if room["session"] == session]
+        return {(room["tenant"], room["_id"]): room["rev"] for room in found[:limit]}
 
     async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:
         """Return the session's entries above the counter, in the order of their counters."""

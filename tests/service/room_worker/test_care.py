@@ -159,3 +159,15 @@ async def test_schedule_posts_once_whoever_notices(house: House) -> None:
     assert house.outputs(room) == ["done"]
     assert [wake["outcome"] for wake in house.payloads(room, "room:wake")] == ["fired"]
     assert house.log(room)[-1]["state"]["wakes"][0] > house.clock.now_ms()
+
+
+async def test_room_whose_projection_lags_behind_is_not_read_again(house: House) -> None:
+    """A busy worker's own rooms cost no read: their turns ended after the projection was made."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    await worker.handle(house.message(room, "!say done"))
+    await worker.rested()
+    stale = len(house.log(room)) - 1
+    house.store.rooms[room].update(rev=stale, session="w1")
+    await worker.care.recover()
+    assert house.store.rooms[room]["rev"] == stale

@@ -12,6 +12,7 @@ from abbotik_room_worker.ports import RoomKey, Written
 from abbotik_runtime.log_reader import ROOM_LOG
 
 _KEY = {"_id": 1, "tenant": 1}
+_KEY_AND_REV = {**_KEY, "rev": 1}
 # Named for the index, which holds only rooms with a lease.
 _HELD = {"session": {"$gt": ""}}
 
@@ -45,16 +46,18 @@ class MongoSweeps:
         with answering():
             return [str(found) for found in await self._rooms.distinct("session", _HELD)]
 
-    async def held_by(self, session: str, limit: int) -> list[RoomKey]:
-        """Return rooms whose lease names the session."""
-        return await self._find({"session": session}, limit)
+    async def held_by(self, session: str, limit: int) -> dict[RoomKey, int]:
+        """Return rooms whose lease names the session, and the rev that said so."""
+        with answering():
+            cursor = self._rooms.find({"session": session}, _KEY_AND_REV, limit=limit)
+            return {_key(found): found["rev"] async for found in cursor}
 
     async def newer(self, revs: dict[str, int]) -> list[RoomKey]:
         """Return the rooms, of those given with the rev that is known here, that moved on."""
         if not revs:
             return []
         with answering():
-            cursor = self._rooms.find({"_id": {"$in": list(revs)}}, {**_KEY, "rev": 1})
+            cursor = self._rooms.find({"_id": {"$in": list(revs)}}, _KEY_AND_REV)
             return [_key(found) async for found in cursor if found["rev"] > revs[found["_id"]]]
 
     async def written_by(self, session: str, after_counter: int, limit: int) -> list[Written]:
