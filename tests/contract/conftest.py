@@ -56,12 +56,14 @@ class Worker:
 
 
 @pytest.fixture(params=["memory", "mongodb"])
-def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stores:
-    """Return the fakes, then the adapters."""
+async def stores(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, database: mongo.Database
+) -> Stores:
+    """Return the fakes, then the adapters, which are made on the test's loop."""
     if request.param == "memory":
         return _memory()
     monkeypatch.setattr(real_sessions, "EXPIRY_S", _SHORT_EXPIRY_S)
-    return _mongodb(request.getfixturevalue("database"))
+    return _mongodb(database)
 
 
 def _memory() -> Stores:

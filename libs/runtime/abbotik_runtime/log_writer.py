@@ -94,6 +94,8 @@ class LogWriter:
         self, database: AsyncDatabase[dict[str, Any]], session: str, *, give_up_s: float = 10.0
     ) -> None:
         self.session = session
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._database = database
         self._reader = RoomLogReader(database)
         self._give_up_s = give_up_s
@@ -116,12 +118,11 @@ class LogWriter:
         raw = encode(entry)
         if len(raw) > MAX_ENTRY_BYTES:
             raise EntryRefusedError(f"entry {entry['_id']} has {len(raw)} bytes")
-        loop = asyncio.get_running_loop()
-        pending = _Pending(entry, RawBSONDocument(raw), loop.create_future())
+        pending = _Pending(entry, RawBSONDocument(raw), self._loop.create_future())
         if not self._pending:
             # Not before the others whose turn it is in this round of the loop: they share the
             # insert. Where some wait already, a flush is on its way, or comes with a free place.
-            loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._pending.append(pending)
         return await pending.done
 
@@ -207,8 +208,7 @@ class LogWriter:
 
     async def _resolve_unknown(self, batch: list[_Pending]) -> None:
         """Send the same documents again until each has an answer, or the time is over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._give_up_s
+        deadline = self._loop.time() + self._give_up_s
         for attempt in itertools.count():
             await asyncio.sleep(self._backoff.delay(attempt))
             verdict = await self._insert(batch)
@@ -217,7 +217,7 @@ class LogWriter:
             batch = verdict.unknown
             if not batch:
                 return
-            if loop.time() > deadline:
+            if self._loop.time() > deadline:
                 _fail(batch, UnknownOutcomeError(_UNAVAILABLE))
                 return
 

@@ -70,6 +70,8 @@ class Projector:
     """
 
     def __init__(self, database: AsyncDatabase[Document], collection: str) -> None:
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._database = database
         self._collection = collection
         self._owed: dict[str, _Owed] = {}
@@ -87,13 +89,12 @@ class Projector:
         meanwhile only the end is written. The future has ProjectionError where MongoDB can never
         take the document.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
         self._owe(key, _Owed(rev, build, [future]))
         if urgent:
             self._urgent.set()
         if self._writing is None:
-            self._writing = loop.create_task(self._write_all())
+            self._writing = self._loop.create_task(self._write_all())
         return future
 
     def _owe(self, key: str, owed: _Owed) -> None:

@@ -54,6 +54,8 @@ class PullLoop:
         batch: int = 256,
     ) -> None:
         self.name = consumer.name
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._bus = bus
         self._handle = handle
         self._capacity = capacity
@@ -108,9 +110,7 @@ class PullLoop:
     def start(self) -> None:
         """Begin to ask, now or once the bus is connected."""
         self._bus.on_reconnect(self._reconnected)
-        self._keeper = asyncio.get_running_loop().create_task(
-            self._keep(), name=f"pull {self.name}"
-        )
+        self._keeper = self._loop.create_task(self._keep(), name=f"pull {self.name}")
 
     async def stop(self) -> None:
         """Ask no more; what was delivered and not yet handed over goes back at once.
@@ -190,7 +190,7 @@ class PullLoop:
     def _leave(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            task = asyncio.get_running_loop().create_task(drain(subscription))
+            task = self._loop.create_task(drain(subscription))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
@@ -247,7 +247,7 @@ class PullLoop:
         self._delivered.inc()
         self._starting += 1
         self._running += 1
-        task = asyncio.get_running_loop().create_task(self._run(message))
+        task = self._loop.create_task(self._run(message))
         self._handlers.add(task)
         task.add_done_callback(self._handlers.discard)
 

@@ -67,7 +67,7 @@ class Performance:
         if self._dropped or self._stopping == "hard":
             self._work.cancel()
         remaining = (self._turn.deadline_at - self._with.clock.now_ms()) / 1000
-        alarm = asyncio.get_running_loop().call_later(max(0.0, remaining), self._run_out)
+        alarm = self._work.get_loop().call_later(max(0.0, remaining), self._run_out)
         try:
             ended = await self._end_of(self._work)
         finally:

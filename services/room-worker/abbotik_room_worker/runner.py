@@ -83,6 +83,8 @@ class TurnRunner:
         slots: int,
         turn_timeout_ms: int,
     ) -> None:
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._keeper = keeper
         self._performer = performer
         self._signals = signals
@@ -144,7 +146,7 @@ class TurnRunner:
         held = _Held(key, turn, room.epoch, Performance(self._performer, key, room, turn))
         self.slots.held[key] = held
         _pass_on_stop(held.performance, room)
-        task = asyncio.create_task(self._run(held))
+        task = self._loop.create_task(self._run(held))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -226,7 +228,7 @@ class TurnRunner:
             log.warning("turn.trigger_unsaid", room=key[1], error=str(error))
 
     def _aside(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
