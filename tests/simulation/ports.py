@@ -215,6 +215,10 @@ class SimSignals:
 
         await self._machine.call(store)
 
+    async def remind(self, _key: RoomKey, _at: int) -> None:
+        """Lose the reminder: the sweep keeps every occurrence."""
+        await self._machine.awake()
+
     async def nudge(self, room: str) -> None:
         """Ask whoever holds the room to look at it now."""
         await self._machine.awake()

@@ -16,6 +16,9 @@ HEADER_TRACE = "traceparent"
 HEADER_TENANT = "Abbotik-Tenant"
 HEADER_BLOB = "Abbotik-Blob"
 HEADER_CAUSE = "Abbotik-Cause"
+# The server's own: a message that it keeps until a time and then publishes on another subject.
+HEADER_SCHEDULE = "Nats-Schedule"
+HEADER_SCHEDULE_TARGET = "Nats-Schedule-Target"
 
 
 @lru_cache(maxsize=4096)  # the same rooms again and again
@@ -35,6 +38,16 @@ def room_command(tenant: str, room: str, verb: str) -> str:
 def turn(tenant: str, room: str) -> str:
     """Return the subject that says: this room has work."""
     return f"turn.{_checked(tenant, room)}"
+
+
+def room_schedule(tenant: str, room: str) -> str:
+    """Return the subject that keeps the reminder of a room's next occurrence: one a room."""
+    return f"schedule.{_checked(tenant, room)}"
+
+
+def room_due(tenant: str, room: str) -> str:
+    """Return the subject on which the reminder comes when it is time."""
+    return f"due.{_checked(tenant, room)}"
 
 
 def room_events(tenant: str, room: str) -> str:

@@ -14,7 +14,7 @@ from abbotik_room_worker.adapters.sweeps import MongoSweeps
 from abbotik_room_worker.care import Care
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.executors.tools import built_in
-from abbotik_room_worker.handlers import Installation, RoomCommands, WaitingRooms
+from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.runner import TurnRunner
@@ -23,6 +23,7 @@ from abbotik_room_worker.subscribers import (
     SERVICE,
     command_pull,
     listen_to_nudges,
+    reminder_pull,
     replies,
     trigger_pull,
 )
@@ -37,7 +38,7 @@ _TURN_PATIENCE_S = 3.0
 
 
 class RoomWorker:
-    """One worker process: a session, its loops, its two pulls."""
+    """One worker process: a session, its loops, its three pulls."""
 
     def __init__(self, context: service.Context[Settings]) -> None:
         settings, database, bus = context.settings, context.database, context.bus
@@ -71,6 +72,9 @@ class RoomWorker:
         self._triggers = trigger_pull(
             bus, self._marks, WaitingRooms(self._keeper, self._runner), self._runner
         )
+        self._reminders = reminder_pull(
+            bus, self._marks, Reminders(self._keeper, clock, settings.max_queue)
+        )
         self._commands = self._command_pull(context, contents)
         listen_to_nudges(bus, self._keeper, self._runner)
         care = Care(
@@ -98,12 +102,14 @@ class RoomWorker:
         for loop in self._care:
             loop.start()
         self._triggers.start()
+        self._reminders.start()
         self._commands.start()
 
     async def drain(self) -> None:
         """Take nothing new, let turns end or hand them over, project what is owed, leave."""
         self._runner.draining = True
         await self._commands.stop()
+        await self._reminders.stop()
         await self._triggers.stop()
         await self._runner.drain(_TURN_PATIENCE_S)
         for loop in self._care:

@@ -14,10 +14,12 @@ from abbotik_contracts.large_content import apart
 from abbotik_contracts.room_commands import PostMessage, RoomCommand, WakeRoom, decode
 from abbotik_contracts.room_log import INLINE_BYTES, Record
 from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY, HEADER_TENANT
+from abbotik_kernel.clock import Clock
 from abbotik_kernel.outcome import Done, Outcome, Reject, Retry
 from abbotik_room_worker.domain.draft import Nothing
 from abbotik_room_worker.domain.requests import Circumstances
 from abbotik_room_worker.domain.takeover import Recover
+from abbotik_room_worker.domain.ticks import Tick
 from abbotik_room_worker.domain.turns import Claim
 from abbotik_room_worker.keeper import Applied, RoomKeeper
 from abbotik_room_worker.ports import Contents, RoomKey, UnavailableError
@@ -128,6 +130,34 @@ class RoomCommands:
         if len(data) <= INLINE_BYTES:
             return None
         return await self._contents.put(command.tenant, data)
+
+
+class Reminders:
+    """Handles reminders: the time of a room's next occurrence, in ms, has come."""
+
+    def __init__(self, keeper: RoomKeeper, clock: Clock, max_queue: int) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._tick = Tick(keeper.session, max_queue)
+
+    async def take(self, key: RoomKey, data: bytes) -> Outcome:
+        """Keep what is due; a reminder of an occurrence that was kept or withdrawn does nothing."""
+        try:
+            at = int(data)
+        except ValueError:
+            return Reject("UNDECODABLE", "a reminder holds a time in ms")
+        early = at - self._clock.now_ms()
+        if early > 0:
+            # The bus tells time by a clock of its own.
+            return Retry(early / 1000)
+        try:
+            kept = await self._keeper.held(key, self._tick)
+        except UnavailableError as error:
+            log.warning("wake.waits", room=key[1], error=str(error))
+            return Retry(_AGAIN_S)
+        if isinstance(kept, Applied):
+            await kept.projected
+        return Done()
 
 
 class WaitingRooms:

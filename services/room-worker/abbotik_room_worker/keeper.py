@@ -232,9 +232,12 @@ class RoomKeeper:
             raise
         match appended:
             case Committed():
+                before = self._hot.get(key)
                 self._keep(key, after)
                 if sealed.lines:
                     await self._signals.events(key, sealed.lines)
+                if after.wakes and (before is None or before.wakes[:1] != after.wakes[:1]):
+                    await self._signals.remind(key, after.wakes[0])
                 projected = self._project(after, sealed.entry["at"], counter)
                 self.noticed(after)
                 return Applied(after, sealed.entry, projected)

@@ -93,6 +93,10 @@ class Signals(Protocol):
         """Say that the room has work; a trigger that waits already counts as said."""
         ...
 
+    async def remind(self, key: RoomKey, at: int) -> None:
+        """Have some worker look at the room at a time, in ms; replaces the room's reminder."""
+        ...
+
     async def nudge(self, room: str) -> None:
         """Ask whoever holds the room to look at it now."""
         ...

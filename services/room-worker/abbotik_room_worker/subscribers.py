@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from abbotik_contracts.room_log import Record
 from abbotik_contracts.subjects import ALL_NUDGES, consumer
-from abbotik_room_worker.handlers import RoomCommands, WaitingRooms
+from abbotik_room_worker.handlers import Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.acks import InProgress, confirm, settle
@@ -23,6 +23,7 @@ SERVICE = "room-worker"
 # A command keeps its place until it is projected, half a second at most: as many as one process
 # can commit in that time, else the queue waits for the projections.
 _COMMANDS_UNDER_WAY = 2048
+_REMINDERS_UNDER_WAY = 256
 
 
 def command_pull(bus: Bus, marks: InProgress, commands: RoomCommands) -> PullLoop:
@@ -49,6 +50,18 @@ def trigger_pull(
                 await settle(message, outcome, service=SERVICE, bus=bus)
 
     return PullLoop(bus, consumer("turns"), handle, capacity=lambda: runner.slots.free)
+
+
+def reminder_pull(bus: Bus, marks: InProgress, reminders: Reminders) -> PullLoop:
+    """Return the loop that takes reminders of schedules; the sweep keeps those that are lost."""
+
+    async def handle(message: Msg) -> None:
+        _, tenant, room = message.subject.split(".")
+        with marks.holding(message):
+            outcome = await reminders.take((tenant, room), message.data)
+            await settle(message, outcome, service=SERVICE, bus=bus)
+
+    return PullLoop(bus, consumer("due"), handle, capacity=_REMINDERS_UNDER_WAY)
 
 
 def listen_to_nudges(bus: Bus, keeper: RoomKeeper, runner: TurnRunner) -> None:

@@ -15,7 +15,7 @@ _PATIENCE_S = 10.0
 class FakeSignals:
     """The bus that all workers of a test share.
 
-    ``triggers`` holds a room once, as the stream TURNS does; ``nudged`` is called for each nudge.
+    ``triggers`` and ``reminders`` hold a room once, as the streams do.
     """
 
     def __init__(self) -> None:
@@ -23,6 +23,7 @@ class FakeSignals:
         self.deltas: list[Record] = []
         self.triggers: dict[RoomKey, None] = {}
         self.nudges: list[str] = []
+        self.reminders: dict[RoomKey, int] = {}
         self.away = False
         self._changed = asyncio.Condition()
 
@@ -45,6 +46,11 @@ class FakeSignals:
         if self.away:
             raise UnavailableError("the bus is away")
         self.triggers[key] = None
+        await self._tell()
+
+    async def remind(self, key: RoomKey, at: int) -> None:
+        """Have some worker look at the room at a time."""
+        self.reminders[key] = at
         await self._tell()
 
     async def nudge(self, room: str) -> None:

@@ -33,7 +33,7 @@ from abbotik_kernel.outcome import Done, Outcome
 from abbotik_room_worker.care import Care
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.executors.tools import built_in
-from abbotik_room_worker.handlers import Installation, RoomCommands, WaitingRooms
+from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.ports import RoomKey, Tool, TurnExecutor
@@ -125,6 +125,7 @@ class Worker:
             waiting_rooms=lambda: self.waiting_rooms,
         )
         self.waiting = WaitingRooms(self.keeper, self.runner)
+        self.reminders = Reminders(self.keeper, house.clock, MAX_QUEUE)
         self.care = Care(
             self.keeper,
             self.runner,

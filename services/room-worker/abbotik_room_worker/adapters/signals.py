@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from abbotik_contracts import subjects
 from abbotik_contracts.room_log import Record
+from abbotik_kernel.clock import rfc3339
 from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_runtime.bus import Bus, BusUnavailable, SubjectFull
 from abbotik_runtime.ids import uuid7
@@ -36,13 +37,23 @@ class NatsSignals:
         except BusUnavailable as error:
             raise UnavailableError(f"NATS: {error}") from error
 
+    async def remind(self, key: RoomKey, at: int) -> None:
+        """Leave a reminder at the stream; the sweep keeps an occurrence whose reminder is lost."""
+        headers = {
+            subjects.HEADER_SCHEDULE: f"@at {rfc3339(at)}",
+            subjects.HEADER_SCHEDULE_TARGET: subjects.room_due(*key),
+        }
+        await self._tell(subjects.room_schedule(*key), b"%d" % at, headers)
+
     async def nudge(self, room: str) -> None:
         """Publish a nudge to the holder of a room."""
         await self._tell(subjects.room_nudge(room), b"")
 
-    async def _tell(self, subject: str, data: bytes) -> None:
+    async def _tell(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         try:
-            await self._bus.publish(subject, data)
+            await self._bus.publish(subject, data, headers)
         except BusUnavailable:
             # Followers read the log and holders look at their rooms every second.
             return
