@@ -64,13 +64,17 @@ class SimWorker:
         )
         # Longer than a life, so that no deadline hides a turn that nobody takes over.
         self.runner = TurnRunner(
-            self.keeper, performer, signals, self.sessions, slots=3, turn_timeout_ms=600_000
+            self.keeper,
+            performer,
+            signals,
+            self.sessions,
+            slots=3,
+            turn_timeout_ms=600_000,
+            rooms_wait=self._rooms_wait,
         )
         self.keeper.noticed = self.runner.noticed
         installation = Installation(SCRIPTED.id, SCRIPTED.models[0], MAX_QUEUE)
-        self._commands = RoomCommands(
-            self.keeper, self.runner, contents, self._reply, installation, self._rooms_wait
-        )
+        self._commands = RoomCommands(self.keeper, self.runner, contents, self._reply, installation)
         self._waiting = WaitingRooms(self.keeper, self.runner)
         self._triggers = triggers
         sweeps = SimSweeps(store, machine)

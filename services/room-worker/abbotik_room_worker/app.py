@@ -66,6 +66,7 @@ class RoomWorker:
             self._sessions,
             slots=settings.turn_slots,
             turn_timeout_ms=settings.turn_timeout_s * 1000,
+            rooms_wait=lambda: not self._triggers.parked,
         )
         self._keeper.noticed = self._runner.noticed
         self._marks = InProgress(bus)
@@ -128,7 +129,6 @@ class RoomWorker:
             contents,
             replies(context.bus),
             Installation(SCRIPTED.id, SCRIPTED.models[0], context.settings.max_queue),
-            waiting_rooms=lambda: not self._triggers.parked,
         )
         return command_pull(context.bus, self._marks, commands)
 

@@ -45,8 +45,8 @@ class Installation:
 class RoomCommands:
     """Handles commands of the gateway: each is decided once and answered as often as it comes.
 
-    ``waiting_rooms`` says whether rooms wait for a free worker; while they do, a message does not
-    begin its turn here at once, else they would starve.
+    While rooms wait for a free worker, a message does not begin its turn here at once, else they
+    would starve.
     """
 
     def __init__(
@@ -56,14 +56,12 @@ class RoomCommands:
         contents: Contents,
         reply: Reply,
         installation: Installation,
-        waiting_rooms: Callable[[], bool],
     ) -> None:
         self._keeper = keeper
         self._runner = runner
         self._contents = contents
         self._reply = reply
         self._installation = installation
-        self._waiting_rooms = waiting_rooms
         self._exceptions: Counter[str] = Counter()
 
     async def handle(self, subject: str, data: bytes, headers: Mapping[str, str]) -> Outcome:
@@ -112,7 +110,7 @@ class RoomCommands:
                 provider=self._installation.provider,
                 model=self._installation.model,
                 max_queue=self._installation.max_queue,
-                claim=None if self._waiting_rooms() else claim,
+                claim=None if self._runner.rooms_wait() else claim,
                 blob=blob,
             )
             settled = await self._keeper.request(command, around)

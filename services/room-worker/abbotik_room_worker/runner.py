@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,6 +24,9 @@ from abbotik_runtime.ids import uuid7
 
 log = structlog.get_logger(__name__)
 
+# Turns of one room before rooms that wait for a slot come first.
+_TURNS_IN_A_ROW = 16
+
 
 @dataclass(slots=True)
 class _Held:
@@ -33,6 +36,7 @@ class _Held:
     turn: Turn
     epoch: int
     performance: Performance
+    turns: int = 1
 
 
 @dataclass(slots=True)
@@ -71,6 +75,9 @@ class TurnRunner:
 
     It makes no difference whether the claim came with a message, from the queue of triggers, or
     from a takeover: `noticed` sees the room and starts, stops or drops its turn.
+
+    ``rooms_wait`` says whether rooms wait for a free worker. While they do, a room that always has
+    another message gives its slot up now and then, and waits behind them.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class TurnRunner:
         *,
         slots: int,
         turn_timeout_ms: int,
+        rooms_wait: Callable[[], bool],
     ) -> None:
         # Asking for the loop is a system call each time.
         self._loop = asyncio.get_running_loop()
@@ -90,6 +98,7 @@ class TurnRunner:
         self._signals = signals
         self._sessions = sessions
         self._turn_timeout_ms = turn_timeout_ms
+        self.rooms_wait = rooms_wait
         self._backoff = Backoff(first=0.05, ceiling=1.0)
         self._asides: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -158,6 +167,7 @@ class TurnRunner:
                 if following is None or following.turn is None:
                     return
                 held.turn = following.turn
+                held.turns += 1
                 held.performance = Performance(self._performer, held.key, following, following.turn)
                 _pass_on_stop(held.performance, following)
         finally:
@@ -207,8 +217,13 @@ class TurnRunner:
             error_code=ended.error_code,
             error_message=ended.error_message,
             idle_reason="interrupted" if ended.status == "interrupted" else "drained",
-            next_claim=None if self.draining else self._claim(),
+            next_claim=self._next_claim(held),
         )
+
+    def _next_claim(self, held: _Held) -> Claim | None:
+        """Return the claim of the room's next turn; None where another worker should have it."""
+        yields = held.turns % _TURNS_IN_A_ROW == 0 and self.rooms_wait()
+        return None if self.draining or yields else self._claim()
 
     async def _hand_over(self, held: _Held) -> None:
         try:

@@ -114,6 +114,7 @@ class Worker:
             self.sessions,
             slots=slots,
             turn_timeout_ms=turn_timeout_ms,
+            rooms_wait=lambda: self.waiting_rooms,
         )
         self.keeper.noticed = self.runner.noticed
         self.commands = RoomCommands(
@@ -122,7 +123,6 @@ class Worker:
             self.contents,
             self._reply,
             Installation(SCRIPTED.id, SCRIPTED.models[0], max_queue=MAX_QUEUE),
-            waiting_rooms=lambda: self.waiting_rooms,
         )
         self.waiting = WaitingRooms(self.keeper, self.runner)
         self.reminders = Reminders(self.keeper, house.clock, MAX_QUEUE)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from abbotik_kernel.outcome import Retry
+from abbotik_room_worker import runner
 from tests.service.room_worker.house import TENANT, House, Worker
 
 
@@ -113,3 +116,31 @@ async def test_unsaid_trigger_is_said_by_the_sweep(house: House) -> None:
     await house.pass_time(2_000, worker)
     await worker.care.sweep()
     assert list(house.signals.triggers) == [(TENANT, room)]
+
+
+async def test_room_that_is_never_done_waits_behind_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While rooms wait, a full queue keeps its slot for some turns only, then the others come."""
+    monkeypatch.setattr(runner, "_TURNS_IN_A_ROW", 3)
+    worker = await house.worker(slots=1)
+    greedy, patient = await house.rent(worker), await house.rent(worker)
+    worker.pauses.hold()
+    await worker.ask(house.message(greedy, "!wait 1\n!say 0"))
+    worker.waiting_rooms = True
+    await worker.ask(house.message(patient, "!say at last"))
+    for number in range(1, 6):
+        await worker.ask(house.message(greedy, f"!say {number}"))
+    worker.pauses.go()
+    await worker.rested()
+    assert house.outputs(greedy) == ["0", "1", "2"]
+    assert house.payloads(greedy, "room:idle") == [{"reason": "yielded"}]
+    assert list(house.signals.triggers) == [(TENANT, patient), (TENANT, greedy)]
+    assert await worker.take((TENANT, patient)) is None
+    await worker.rested()
+    assert house.outputs(patient) == ["at last"]
+    worker.waiting_rooms = False
+    assert await worker.take((TENANT, greedy)) is None
+    await worker.rested()
+    assert house.outputs(greedy) == ["0", "1", "2", "3", "4", "5"]
+    assert house.payloads(greedy, "room:idle")[1:] == [{"reason": "drained"}]

@@ -89,7 +89,8 @@ def go_on(draft: Draft, command: Finish) -> None:
     elif command.next_claim is not None and wants_turn(room):
         begin_turn(draft, command.next_claim)
     else:
-        _drain(draft, command.idle_reason)
+        yields = command.idle_reason == "drained" and wants_turn(room)
+        _drain(draft, "yielded" if yields else command.idle_reason)
 
 
 def settle(draft: Draft) -> None:
