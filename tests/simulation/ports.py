@@ -12,6 +12,7 @@ from abbotik_kernel.clock import Clock
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import DeadSession, RoomKey, UnavailableError, Written
 from abbotik_room_worker.progress import Progress
+from abbotik_runtime.log_reader import Configured
 from abbotik_runtime.log_writer import Appended
 from tests.fakes.room_worker.projections import FakeProjections
 from tests.fakes.room_worker.room_log import FakeRoomLog
@@ -33,9 +34,9 @@ class SimRoomLog:
         self._machine = machine
         self.next_counter = self._log.next_counter
 
-    async def load(self, key: RoomKey) -> Room | None:
+    async def load(self, key: RoomKey, known: Configured | None = None) -> Room | None:
         """Read a room from its newest entry."""
-        return await self._machine.call(partial(self._log.load, key))
+        return await self._machine.call(partial(self._log.load, key, known))
 
     async def by_key(self, key: RoomKey, settled: str) -> LogEntry | None:
         """Return the entry that settled an id."""

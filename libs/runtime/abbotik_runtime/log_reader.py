@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
@@ -22,6 +22,13 @@ from abbotik_contracts.room_log import (
 ROOM_LOG = "room_log"
 
 Document = Mapping[str, Any]
+
+
+class Configured(NamedTuple):
+    """A room's configuration and the rev that it came with."""
+
+    rev: int
+    config: Record
 
 
 class RoomLogReader:
@@ -58,14 +65,20 @@ class RoomLogScope:
         """Return the entry with that rev."""
         return await self._one({"_id": entry_id(self._room, rev)})
 
-    async def room(self) -> tuple[LogEntry, Record] | None:
-        """Return the newest entry and the configuration that holds with it."""
+    async def room(self, known: Configured | None = None) -> tuple[LogEntry, Record] | None:
+        """Return the newest entry and the configuration that holds with it.
+
+        The configuration is not read again where it is the one that is ``known``.
+        """
         newest = await self.last()
         if newest is None:
             return None
         if "config" in newest:
             return newest, newest["config"]
-        changed = await self.at(newest["state"]["config_rev"])
+        config_rev = newest["state"]["config_rev"]
+        if known is not None and known.rev == config_rev:
+            return newest, known.config
+        changed = await self.at(config_rev)
         if changed is None or "config" not in changed:
             raise LookupError(f"the log of room {self._room} has no configuration")
         return newest, changed["config"]
@@ -73,6 +86,13 @@ class RoomLogScope:
     async def by_key(self, key: str) -> LogEntry | None:
         """Return the entry that settled a command, began a turn or holds an output of that id."""
         return await self._one({"keys": key})
+
+    async def rivals(self, rev: int, keys: Sequence[str]) -> list[LogEntry]:
+        """Return the entries that stand in the way of one with that rev and these keys."""
+        either: list[Document] = [{**self._scope, "_id": entry_id(self._room, rev)}]
+        either += [{**self._scope, "keys": key} for key in keys]
+        found = self._entries.find({"$or": either})
+        return cast("list[LogEntry]", await found.to_list(len(either)))
 
     async def events_after(self, seq: int, limit: int = 500) -> list[LogEntry]:
         """Return the entries from the one that holds event ``seq + 1`` on."""

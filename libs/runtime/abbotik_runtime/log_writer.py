@@ -226,18 +226,11 @@ class LogWriter:
         entry = pending.entry
         scope = self._reader.of(entry["tenant"], entry["room"])
         try:
-            there = await scope.at(entry["rev"])
-            if there is not None and _same_token(there, entry):
-                _answer(pending, Committed())
-                return
-            for key in entry.get("keys", ()):
-                earlier = await scope.by_key(key)
-                if earlier is not None:
-                    _answer(pending, Answered(earlier))
-                    return
-            _answer(pending, Lost())
+            rivals = await scope.rivals(entry["rev"], entry.get("keys", ()))
         except PyMongoError:
             _fail([pending], UnknownOutcomeError(_UNAVAILABLE))
+            return
+        _answer(pending, _sorted_out(entry, rivals))
 
 
 def _read_reply(batch: Sequence[_Pending], reply: Mapping[str, Any]) -> _Verdict:
@@ -260,6 +253,14 @@ def _read_reply(batch: Sequence[_Pending], reply: Mapping[str, Any]) -> _Verdict
         else:
             verdict.unknown.append(pending)
     return verdict
+
+
+def _sorted_out(entry: LogEntry, rivals: Sequence[LogEntry]) -> Appended:
+    keys = set(entry.get("keys", ()))
+    if any(_same_token(rival, entry) for rival in rivals):
+        return Committed()
+    earlier = next((rival for rival in rivals if keys.intersection(rival.get("keys", ()))), None)
+    return Lost() if earlier is None else Answered(earlier)
 
 
 def _same_token(one: LogEntry, other: LogEntry) -> bool:

@@ -20,6 +20,8 @@ from abbotik_contracts.room_log import (
 from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.domain.room import Room
 
+_WITHOUT_ROOM = ("refusal", "message", "interrupt")
+
 
 def of_entry(entry: LogEntry, config: Record) -> Record:
     """Return the outcome of the command that the entry settled; ``config`` held with it."""
@@ -42,6 +44,11 @@ def of_entry(entry: LogEntry, config: Record) -> Record:
     warnings = _warnings(RoomConfig.model_validate(config).actors)
     record = room_record(entry["tenant"], entry["room"], entry["state"], config, warnings)
     return _ok(record, entry)
+
+
+def shows_room(entry: LogEntry) -> bool:
+    """Say whether the outcome shows the room, with the configuration that held then."""
+    return entry.get("answer", {}).get("kind") not in _WITHOUT_ROOM
 
 
 def of_room(room: Room) -> Record:

@@ -29,6 +29,7 @@ from abbotik_room_worker.ports import (
 )
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.sealing import Sealed, seal, seal_refusal
+from abbotik_runtime.log_reader import Configured
 from abbotik_runtime.log_writer import Answered, Committed, EntryRefusedError, Lost
 
 log = structlog.get_logger(__name__)
@@ -148,8 +149,10 @@ class RoomKeeper:
         room = self._hot.get(key)
         return await self._load(key) if room is None else room
 
-    async def _load(self, key: RoomKey) -> Room | None:
-        room = await self._log.load(key)
+    async def _load(self, key: RoomKey, known: Configured | None = None) -> Room | None:
+        if known is None and (hot := self._hot.get(key)) is not None:
+            known = Configured(hot.config_rev, hot.config_record)
+        room = await self._log.load(key, known)
         if room is not None:
             self._keep(key, room)
         return room
@@ -164,8 +167,12 @@ class RoomKeeper:
         self, key: RoomKey, command: RoomCommand, around: Circumstances
     ) -> Settled | None:
         """Decide and commit once; None means: the race was lost, or the copy may be stale."""
-        fresh = key not in self._hot
-        room = None if isinstance(command, RentRoom) else await self._room(key)
+        rents = isinstance(command, RentRoom)
+        # A command that comes again mostly comes to a worker that does not know the room.
+        asked = key not in self._hot and not rents
+        if asked and (earlier := await self._earlier(key, command)) is not None:
+            return earlier
+        room = None if rents else await self._room(key)
         now = self._clock.now_ms()
         decision = decide(room, command, now, around)
         match decision:
@@ -177,27 +184,20 @@ class RoomKeeper:
                 )
                 return self._settled(await self._append(sealed))
             case Refusal() | Nothing():
+                if not asked and (earlier := await self._earlier(key, command)) is not None:
+                    return earlier
                 # What a rent decides depends on no copy that could be stale.
-                sure = fresh or isinstance(command, RentRoom)
-                return await self._without_commit(key, command, decision, room, sure=sure)
+                return self._without_commit(decision, room) if asked or rents else None
             case _:
                 assert_never(decision)
 
-    async def _without_commit(
-        self,
-        key: RoomKey,
-        command: RoomCommand,
-        decision: Refusal | Nothing,
-        room: Room | None,
-        *,
-        sure: bool,
-    ) -> Settled | None:
-        """Answer what needs no entry: an earlier outcome first, then what a fresh read says."""
+    async def _earlier(self, key: RoomKey, command: RoomCommand) -> Settled | None:
+        """Return the outcome of a command that was settled before."""
         earlier = await self._log.by_key(key, command.id)
-        if earlier is not None:
-            return await self._repaired(key, earlier)
-        if not sure:
-            return None
+        return None if earlier is None else await self._repaired(key, earlier)
+
+    def _without_commit(self, decision: Refusal | Nothing, room: Room | None) -> Settled | None:
+        """Answer what needs no entry."""
         if isinstance(decision, Refusal):
             return Settled(answers.refused(decision), _nothing_to_project())
         if room is None:
@@ -252,12 +252,13 @@ class RoomKeeper:
 
     async def _repaired(self, key: RoomKey, earlier: LogEntry) -> Settled | None:
         """Answer from an earlier entry, and mend what its writer may not have come to."""
-        room = await self._load(key)
+        known = Configured(earlier["rev"], earlier["config"]) if "config" in earlier else None
+        room = await self._load(key, known)
         if room is None:
             return None
         self.noticed(room)
         config, then = room.config_record, earlier["state"]["config_rev"]
-        if then != room.config_rev:
+        if then != room.config_rev and answers.shows_room(earlier):
             config = await self._log.config(key, then)
         projected = self._project(room, room.last_active_at, None)
         return Settled(answers.of_entry(earlier, config), projected)

@@ -11,6 +11,7 @@ from abbotik_contracts.policies import Actor
 from abbotik_contracts.room_config import RoomConfig
 from abbotik_contracts.room_log import LogEntry, Record
 from abbotik_room_worker.domain.room import Room
+from abbotik_runtime.log_reader import Configured
 from abbotik_runtime.log_writer import Appended
 
 RoomKey = tuple[str, str]
@@ -30,8 +31,11 @@ class RoomLog(Protocol):
         """Return the counter of this process's next entry, from 1."""
         ...
 
-    async def load(self, key: RoomKey) -> Room | None:
-        """Read a room from its newest entry. Raises UnavailableError."""
+    async def load(self, key: RoomKey, known: Configured | None = None) -> Room | None:
+        """Read a room from its newest entry. Raises UnavailableError.
+
+        A configuration that is ``known`` need not be read again.
+        """
         ...
 
     async def by_key(self, key: RoomKey, settled: str) -> LogEntry | None:

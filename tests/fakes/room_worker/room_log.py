@@ -15,6 +15,7 @@ from abbotik_contracts.large_content import whole
 from abbotik_contracts.room_log import LogEntry, Record, StoredMessage, wire_events
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import RoomKey, UnavailableError
+from abbotik_runtime.log_reader import Configured
 from abbotik_runtime.log_writer import Answered, Appended, Committed, Lost
 from tests.fakes.room_worker.store import MemoryStore
 
@@ -50,7 +51,7 @@ class FakeRoomLog:
         """Return the counter of this process's next entry, from 1."""
         return next(self._counter)
 
-    async def load(self, key: RoomKey) -> Room | None:
+    async def load(self, key: RoomKey, _known: Configured | None = None) -> Room | None:
         """Read a room from its newest entry."""
         await self._answer()
         log = self._store.log_of(*key)

@@ -14,7 +14,7 @@ from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import RoomKey
 from abbotik_runtime.blobs import Blobs
-from abbotik_runtime.log_reader import RoomLogReader
+from abbotik_runtime.log_reader import Configured, RoomLogReader
 from abbotik_runtime.log_writer import Appended, Committed, LogWriter
 
 _PAGE = 500
@@ -36,10 +36,10 @@ class MongoRoomLog:
         """Return the counter of this process's next entry, from 1."""
         return self._writer.next_counter()
 
-    async def load(self, key: RoomKey) -> Room | None:
+    async def load(self, key: RoomKey, known: Configured | None = None) -> Room | None:
         """Read a room from its newest entry."""
         with answering():
-            found = await self._reader.of(*key).room()
+            found = await self._reader.of(*key).room(known)
         return None if found is None else Room.from_entry(*found)
 
     async def by_key(self, key: RoomKey, settled: str) -> LogEntry | None:
