@@ -18,7 +18,8 @@ class CuttingProxy:
     """Listens on a free port of this machine; ``url`` leads to the server through it.
 
     ``cuts`` is how many inserts from now on are carried out and not answered, ``drops`` how many
-    are not even carried out; ``broken`` cuts every message. ``inserts`` counts those that came,
+    are not even carried out, ``delays`` how many come to the server only with `deliver`;
+    ``broken`` cuts every message. ``inserts`` counts those that came,
     and ``arrived`` is set by the first.
     """
 
@@ -29,6 +30,8 @@ class CuttingProxy:
         self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.cuts = 0
         self.drops = 0
+        self.delays = 0
+        self._delayed: list[bytes] = []
         self.broken = False
         self.inserts = 0
         self.arrived = asyncio.Event()
@@ -39,6 +42,15 @@ class CuttingProxy:
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
         return f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+    async def deliver(self) -> None:
+        """Bring the delayed inserts to the server; its answers interest nobody any more."""
+        for message in self._delayed:
+            there, back = await asyncio.open_connection(self._host, self._port)
+            back.write(message)
+            await _message(there)
+            back.close()
+        self._delayed.clear()
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -84,6 +96,10 @@ class CuttingProxy:
                     continue
                 self.inserts += 1
                 self.arrived.set()
+                if self.delays:
+                    self.delays -= 1
+                    self._delayed.append(message)
+                    return
                 if self.drops:
                     self.drops -= 1
                     return

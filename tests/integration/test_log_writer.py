@@ -260,6 +260,59 @@ async def test_race_that_was_lost_while_nothing_was_known_is_lost(
     assert await pending == Lost()
 
 
+async def test_write_that_is_applied_late_finds_itself_there(
+    proxy: CuttingProxy, behind: mongo.Database
+) -> None:
+    """The resend was quicker: what comes behind it changes nothing."""
+    writer = LogWriter(behind, uuid7())
+    await behind[ROOM_LOG].find_one()
+    proxy.delays = 1
+    mine = entry(writer, uuid7(), keys=[uuid7()])
+    assert await writer.append(mine) == Committed()
+    await proxy.deliver()
+    assert list(await _there(behind)) == [mine["_id"]]
+
+
+async def test_write_that_is_applied_after_its_command_came_again_is_refused(
+    proxy: CuttingProxy, behind: mongo.Database, database: mongo.Database
+) -> None:
+    """Nobody knew of it, another worker decided anew: by its key it cannot count twice."""
+    room, command = uuid7(), uuid7()
+    mine = LogWriter(behind, uuid7(), give_up_s=0.2)
+    other = LogWriter(database, uuid7())
+    await behind[ROOM_LOG].find_one()
+    proxy.delays = 1000
+    with pytest.raises(UnknownOutcomeError):
+        await mine.append(entry(mine, room, rev=1, keys=[command]))
+    between, again = entry(other, room, rev=1), entry(other, room, rev=2, keys=[command])
+    assert await other.append(between) == Committed()
+    assert await other.append(again) == Committed()
+    await proxy.deliver()
+    there = await _there(database)
+    assert {found["_id"]: found["session"] for found in there.values()} == {
+        between["_id"]: other.session,
+        again["_id"]: other.session,
+    }
+
+
+async def test_late_write_that_comes_first_is_the_answer(
+    proxy: CuttingProxy, behind: mongo.Database, database: mongo.Database
+) -> None:
+    """Applied after all, before its command came again: that one is answered by it."""
+    room, command = uuid7(), uuid7()
+    mine = LogWriter(behind, uuid7(), give_up_s=0.2)
+    other = LogWriter(database, uuid7())
+    await behind[ROOM_LOG].find_one()
+    proxy.delays = 1000
+    with pytest.raises(UnknownOutcomeError):
+        await mine.append(entry(mine, room, rev=1, keys=[command]))
+    await proxy.deliver()
+    answered = await other.append(entry(other, room, rev=2, keys=[command]))
+    assert isinstance(answered, Answered)
+    assert answered.entry["session"] == mine.session
+    assert len(await _there(database)) == 1
+
+
 async def test_giving_up_says_that_nothing_is_known(
     proxy: CuttingProxy, behind: mongo.Database
 ) -> None:

@@ -149,9 +149,9 @@ class RoomKeeper:
         room = self._hot.get(key)
         return await self._load(key) if room is None else room
 
-    async def _load(self, key: RoomKey, known: Configured | None = None) -> Room | None:
-        if known is None and (hot := self._hot.get(key)) is not None:
-            known = Configured(hot.config_rev, hot.config_record)
+    async def _load(self, key: RoomKey) -> Room | None:
+        hot = self._hot.get(key)
+        known = None if hot is None else Configured(hot.config_rev, hot.config_record)
         room = await self._log.load(key, known)
         if room is not None:
             self._keep(key, room)
@@ -169,7 +169,7 @@ class RoomKeeper:
         """Decide and commit once; None means: the race was lost, or the copy may be stale."""
         rents = isinstance(command, RentRoom)
         # A command that comes again mostly comes to a worker that does not know the room.
-        asked = key not in self._hot and not rents
+        asked = key not in self._hot
         if asked and (earlier := await self._earlier(key, command)) is not None:
             return earlier
         room = None if rents else await self._room(key)
@@ -252,13 +252,14 @@ class RoomKeeper:
 
     async def _repaired(self, key: RoomKey, earlier: LogEntry) -> Settled | None:
         """Answer from an earlier entry, and mend what its writer may not have come to."""
-        known = Configured(earlier["rev"], earlier["config"]) if "config" in earlier else None
-        room = await self._load(key, known)
+        room = await self._load(key)
         if room is None:
             return None
         self.noticed(room)
         config, then = room.config_record, earlier["state"]["config_rev"]
-        if then != room.config_rev and answers.shows_room(earlier):
+        if "config" in earlier:
+            config = earlier["config"]
+        elif then != room.config_rev and answers.shows_room(earlier):
             config = await self._log.config(key, then)
         projected = self._project(room, room.last_active_at, None)
         return Settled(answers.of_entry(earlier, config), projected)
