@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -33,7 +34,7 @@ from abbotik_runtime.settings import ServiceSettings
 from tests.fakes.room_worker.signals import FakeSignals
 
 AROUND = Circumstances(provider="scripted", model="m", max_queue=64, claim=None, blob=None)
-ROOM = {"tenant": "acme", "room": uuid7(), "caller": "ada"}
+ROOM: dict[str, Any] = {"tenant": "acme", "room": uuid7(), "caller": "ada"}
 
 
 class Calls(CommandListener):

@@ -1,0 +1,101 @@
+"""A server that is away for a while, or comes back without its files, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pytest
+from pymongo import AsyncMongoClient
+
+from tests.acceptance.bus import waiting
+from tests.acceptance.promises import broken
+from tests.acceptance.room_client import Record, RoomClient
+from tests.stack import Stack
+
+ROOMS = 16
+POSTS = 12
+# Longer than any patience of the product, so that what waits is given up and tried again.
+AWAY_S = 12.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack with two workers."""
+    with Stack(tmp_path, room_workers=2) as running:
+        yield running
+
+
+async def test_mongodb_away_under_load_loses_nothing(stack: Stack) -> None:
+    """Every accepted command ends in the log once; nothing becomes a dead letter."""
+    async with httpx.AsyncClient(timeout=20) as http:
+        client = RoomClient(stack.urls, stack.headers, http)
+        rooms = await asyncio.gather(*(client.rent() for _ in range(ROOMS)))
+        writers = [asyncio.create_task(_write(client, room)) for room in rooms]
+        await asyncio.gather(*(client.follow(room, until="actor:turn_end") for room in rooms))
+        stack.kill("mongod")
+        # The time that it is away is the test's subject.
+        await asyncio.sleep(AWAY_S)
+        stack.spawn(["mongod"])
+        told = dict(zip(rooms, await asyncio.gather(*writers), strict=True))
+        for room in rooms:
+            await client.follow(room, until="actor:turn_end", count=POSTS)
+            assert broken(await client.log(room), told[room]) == []
+    assert await waiting(stack.nats_url, "DLQ") == 0
+
+
+async def test_turn_that_only_the_log_knows_survives_a_loss_of_the_bus(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Its workers die before it is projected, and NATS forgets all: the next worker finds it."""
+    async with httpx.AsyncClient(timeout=20) as http:
+        client = RoomClient(stack.urls, stack.headers, http)
+        room = await _begun_and_not_projected(stack, client)
+        stack.kill("nats-server")
+        shutil.rmtree(tmp_path / "nats" / "jetstream")
+        stack.spawn(["nats-server"])
+        stack.wait_ready(["nats-server"])
+        stack.provision()
+        returned = monotonic()
+        stack.spawn(["room-worker", "room-worker-2"])
+        events = await client.follow(room, until="actor:turn_end")
+        took = monotonic() - returned
+    types = [event["event_type"] for event in events]
+    assert types.count("actor:turn_start") == types.count("room:recovered") == 1
+    assert events[-1]["payload"]["status"] == "completed"
+    # It takes the three seconds after which a session is dead, and the start of a worker.
+    assert took < 10
+
+
+async def _write(client: RoomClient, room: str) -> list[str]:
+    """Post one message after the other; return their ids."""
+    return [(await client.post(room, f"!say {number}"))["id"] for number in range(POSTS)]
+
+
+async def _begun_and_not_projected(stack: Stack, client: RoomClient) -> str:
+    """Return a room whose turn is in the log and nowhere else; no worker is left."""
+    for _ in range(20):
+        room = await client.rent()
+        await client.post(room, "!wait 1000\n!say done")
+        # Projections linger for half a second.
+        stack.kill("room-worker")
+        stack.kill("room-worker-2")
+        if await _projected_holder(stack, room) is None:
+            return room
+        for name in ("room-worker", "room-worker-2"):
+            stack.restart(name)
+    raise AssertionError("every room was projected before its worker was dead")
+
+
+async def _projected_holder(stack: Stack, room: str) -> str | None:
+    client = AsyncMongoClient[Record](stack.mongo_url)
+    try:
+        found = await client[stack.database]["rooms"].find_one({"_id": room})
+    finally:
+        await client.close()
+    assert found is not None
+    return found["session"] or None
