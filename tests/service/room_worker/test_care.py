@@ -171,3 +171,33 @@ async def test_room_whose_projection_lags_behind_is_not_read_again(house: House)
     house.store.rooms[room].update(rev=stale, session="w1")
     await worker.care.recover()
     assert house.store.rooms[room]["rev"] == stale
+
+
+async def test_sweep_speaks_of_handed_over_rooms_and_not_of_those_that_wait_for_a_person(
+    house: House,
+) -> None:
+    """A failed room and an explicit one keep their queues in silence; a turn needs a worker."""
+    worker = await house.worker()
+    failed = await house.rent(worker)
+    worker.pauses.hold()
+    await worker.ask(house.message(failed, "!wait 1\n!fail EXECUTOR_FAILED"))
+    await worker.ask(house.message(failed, "!say later"))
+    explicit = await house.rent(worker, wake_policy=WakePolicy(mode="explicit"))
+    await worker.ask(house.message(explicit, "!say later"))
+    worker.pauses.go()
+    await worker.rested()
+    assert (house.status(failed), house.status(explicit)) == ("failed", "rented")
+    leaving = await house.worker("w2")
+    handed_over = await house.rent(leaving)
+    leaving.pauses.hold()
+    await leaving.ask(house.message(handed_over, "!wait 1\n!say on"))
+    await leaving.pauses.reached.wait()
+    await leaving.runner.drain(0)
+    await leaving.keeper.drain()
+    house.signals.triggers.clear()
+    await house.pass_time(2_000, worker)
+    await worker.care.sweep()
+    assert list(house.signals.triggers) == [(TENANT, handed_over)]
+    assert await worker.take((TENANT, handed_over)) is None
+    await worker.rested()
+    assert house.outputs(handed_over) == ["on"]
