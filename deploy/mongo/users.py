@@ -33,6 +33,7 @@ ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gateway": {
         "room_log": READ,
         "rooms": READ,
+        "workers": READ,
         "blobs.files": STORE,
         "blobs.chunks": STORE,
         "idempotency": WRITE,

@@ -79,7 +79,9 @@ class FakePressure:
 
     def check(self, verb: str) -> None:
         """Raise the Problem of a command that would only wait."""
-        problem = refusal(verb, self.readings, Limits(commands=10, turns=20, store_s=0.5))
+        problem = refusal(
+            verb, self.readings, Limits(commands=10, turns=20, store_s=0.5, projection_s=1)
+        )
         if problem is not None:
             raise problem
 

@@ -74,6 +74,11 @@ class Settings(ServiceSettings):
         validation_alias="ABBOTIK_MAX_STORE_S",
         description="seconds that MongoDB may take for an answer, above 0",
     )
+    max_projection_s: Annotated[float, Field(gt=0)] = Field(
+        default=10.0,
+        validation_alias="ABBOTIK_MAX_PROJECTION_S",
+        description="seconds that lists may lag behind rooms, above 0",
+    )
     docs: Path = Field(
         default=_DOCS,
         validation_alias="ABBOTIK_DOCS",
@@ -137,7 +142,12 @@ class Settings(ServiceSettings):
     @property
     def limits(self) -> Limits:
         """From where on new work is refused."""
-        return Limits(self.max_commands_waiting, self.max_turns_waiting, self.max_store_s)
+        return Limits(
+            self.max_commands_waiting,
+            self.max_turns_waiting,
+            self.max_store_s,
+            self.max_projection_s,
+        )
 
     def _on_loopback(self) -> bool:
         try:

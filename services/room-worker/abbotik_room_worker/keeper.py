@@ -279,7 +279,9 @@ class RoomKeeper:
     ) -> None:
         self._projecting.discard(projected)
         if projected.cancelled() or projected.exception() is not None:
-            # Still owed: this process's session says so to whoever comes after it.
+            # Still owed, to whoever comes after this process, until the room has moved on.
+            if counter is not None:
+                self.progress.doubted(key, rev, counter)
             return
         if counter is not None:
             self.progress.settled(counter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from abbotik_contracts import subjects
@@ -18,7 +20,7 @@ async def test_commands_that_nobody_takes_stop_new_ones(
     streams: Bus, database: mongo.Database
 ) -> None:
     """One more than the limit refuses; once somebody took them all is well again."""
-    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5))
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5, projection_s=1))
     subject = subjects.room_command("acme", uuid7(), "message")
     for number in range(1, 4):
         await streams.publish_stored(subject, b"{}", message_id=uuid7())
@@ -38,7 +40,7 @@ async def test_rooms_that_wait_for_a_slot_stop_new_work(
     streams: Bus, database: mongo.Database
 ) -> None:
     """Waiting triggers count, one for each room."""
-    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5))
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5, projection_s=1))
     for _ in range(3):
         await streams.publish_stored(subjects.turn("acme", uuid7()), b"", message_id=uuid7())
     await pressure.read()
@@ -48,16 +50,42 @@ async def test_rooms_that_wait_for_a_slot_stop_new_work(
 
 async def test_slow_store_stops_new_work(streams: Bus, database: mongo.Database) -> None:
     """An answer that takes longer than the limit counts."""
-    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=1e-9))
+    pressure = Pressure(
+        streams, database, Limits(commands=2, turns=2, store_s=1e-9, projection_s=1)
+    )
     await pressure.read()
     with pytest.raises(Problem, match="until MongoDB answers"):
         pressure.check("wake")
+
+
+async def test_worker_that_owes_projections_for_too_long_stops_new_work(
+    streams: Bus, database: mongo.Database
+) -> None:
+    """The oldest of all that are alive counts; what a dead one owed is repaired by others."""
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5, projection_s=1))
+    now = datetime.now(UTC)
+    for name, age_ms, expires_in_s in (("a", 100, 60), ("dead", 9_000, -60), ("b", 500, 60)):
+        await database["workers"].insert_one(
+            {
+                "_id": name,
+                "expires_at": now + timedelta(seconds=expires_in_s),
+                "projection_age_ms": age_ms,
+            }
+        )
+    await pressure.read()
+    pressure.check("message")
+    await database["workers"].update_one({"_id": "b"}, {"$set": {"projection_age_ms": 1_500}})
+    await pressure.read()
+    with pytest.raises(Problem, match="what lists lag behind"):
+        pressure.check("message")
 
 
 async def test_server_that_is_away_is_not_pressure(
     settings: ServiceSettings, database: mongo.Database
 ) -> None:
     """Then publishing itself says 503; nothing is refused for a reading that is not there."""
-    pressure = Pressure(Bus(settings, "test"), database, Limits(commands=0, turns=0, store_s=5))
+    pressure = Pressure(
+        Bus(settings, "test"), database, Limits(commands=0, turns=0, store_s=5, projection_s=1)
+    )
     await pressure.read()
     pressure.check("message")

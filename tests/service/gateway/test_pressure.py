@@ -11,6 +11,7 @@ OVER = [
     (Readings(commands=11), "commands_waiting", 11, 10),
     (Readings(turns=21), "turns_waiting", 21, 20),
     (Readings(store_s=0.75), "store_slow", 0.75, 0.5),
+    (Readings(projection_s=1.5), "projections_late", 1.5, 1),
 ]
 
 

@@ -25,6 +25,21 @@ def test_the_lowest_open_counter_holds_all_back() -> None:
     assert progress.through == 3
 
 
+def test_age_is_that_of_the_oldest_that_is_owed() -> None:
+    """An entry of which nobody knows makes no list late: it may not be there at all."""
+    now = 10.0
+    progress = Progress(lambda: now)
+    progress.opened(1)
+    now = 11.0
+    progress.opened(2)
+    now = 15.0
+    assert progress.age_s == 5.0
+    progress.doubted(("acme", "room"), 3, 1)
+    assert progress.age_s == 4.0
+    progress.settled(2)
+    assert progress.age_s == 0.0
+
+
 def test_settling_twice_is_settling_once() -> None:
     """A counter that was settled already does no harm."""
     progress = Progress()

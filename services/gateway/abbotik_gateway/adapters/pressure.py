@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import Any
 
 import nats.errors
 from pymongo.asynchronous.database import AsyncDatabase
@@ -14,14 +15,13 @@ from abbotik_gateway.domain.pressure import Limits, Readings, refusal
 from abbotik_runtime.bus import Bus, BusUnavailable
 
 READ_EVERY_S = 1.0
+WORKERS = "workers"
 
 
 class Pressure:
     """The readings of the last second. `read` is one pass of a loop; `check` costs nothing."""
 
-    def __init__(
-        self, bus: Bus, database: AsyncDatabase[dict[str, object]], limits: Limits
-    ) -> None:
+    def __init__(self, bus: Bus, database: AsyncDatabase[dict[str, Any]], limits: Limits) -> None:
         self._bus = bus
         self._database = database
         self._limits = limits
@@ -35,10 +35,13 @@ class Pressure:
 
     async def read(self) -> None:
         """Read what waits at both servers, one beside the other."""
-        commands, turns, store_s = await asyncio.gather(
-            self._waiting("room-worker"), self._waiting("turns"), self._store_s()
+        commands, turns, store_s, projection_s = await asyncio.gather(
+            self._waiting("room-worker"),
+            self._waiting("turns"),
+            self._store_s(),
+            self._projection_s(),
         )
-        self._readings = Readings(commands, turns, store_s)
+        self._readings = Readings(commands, turns, store_s, projection_s)
 
     async def _waiting(self, name: str) -> int:
         declared = consumer(name)
@@ -57,3 +60,13 @@ class Pressure:
             # No answer at all: commands wait at NATS, and their senders hear 503 for that.
             return 0.0
         return monotonic() - began
+
+    async def _projection_s(self) -> float:
+        """Return the worst that a live worker said of itself with its last sign of life."""
+        alive = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        wanted = {"_id": 0, "projection_age_ms": 1}
+        try:
+            workers = await self._database[WORKERS].find(alive, wanted).to_list()
+        except PyMongoError:
+            return 0.0
+        return max((worker["projection_age_ms"] for worker in workers), default=0) / 1000

@@ -12,23 +12,26 @@ _WORK = frozenset({"rent", "message", "wake"})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may wait: messages, and seconds that MongoDB takes for an answer."""
+    """How much may wait, how long MongoDB may take for an answer, how old a projection may be."""
 
     commands: int
     turns: int
     store_s: float
+    projection_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
     """What was read last; what could not be read is 0, as others refuse for that then.
 
-    ``commands`` wait for a worker's decision, ``turns`` are rooms that wait for a free slot.
+    ``commands`` wait for a worker's decision, ``turns`` are rooms that wait for a free slot;
+    ``projection_s`` is since when a worker owes the oldest of the projections that it owes.
     """
 
     commands: int = 0
     turns: int = 0
     store_s: float = 0.0
+    projection_s: float = 0.0
 
 
 def refusal(verb: str, readings: Readings, limits: Limits) -> Problem | None:
@@ -39,6 +42,12 @@ def refusal(verb: str, readings: Readings, limits: Limits) -> Problem | None:
         ("commands_waiting", readings.commands, limits.commands, "commands wait for a worker"),
         ("turns_waiting", readings.turns, limits.turns, "rooms wait for a free turn slot"),
         ("store_slow", readings.store_s, limits.store_s, "seconds pass until MongoDB answers"),
+        (
+            "projections_late",
+            readings.projection_s,
+            limits.projection_s,
+            "seconds is what lists lag behind",
+        ),
     ):
         if value > limit:
             return Problem(

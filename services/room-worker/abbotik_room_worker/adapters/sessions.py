@@ -67,6 +67,7 @@ class MongoSessions:
             "renewed_at": "$$NOW",
             "expires_at": {"$add": ["$$NOW", expiry_ms]},
             "projected_through": self._progress.through,
+            "projection_age_ms": round(self._progress.age_s * 1000),
         }
         try:
             with timeout(_RENEWAL_TIMEOUT_S):
