@@ -48,6 +48,7 @@ ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "factory": {},
     "verifier": {},
+    "operator": {"": (*READ, "listIndexes")},
 }
 
 WAIT_S = 60.0

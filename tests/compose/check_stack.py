@@ -143,6 +143,13 @@ def test_smoke_inside_the_network() -> None:
     compose("--profile", "test", "run", "--rm", "--no-deps", "smoke")
 
 
+def test_operator_finds_nothing_wrong() -> None:
+    """With a user of its own, which may look at everything, and at dead letters."""
+    doctor = ("--profile", "operator", "run", "--rm", "--no-deps", "operator")
+    compose(*doctor, "doctor")
+    compose(*doctor, "dlq", "list")
+
+
 def test_only_the_gateway_is_published() -> None:
     """Nothing but the gateway's HTTP port is bound on this machine, and that on loopback."""
     published = {

@@ -23,7 +23,7 @@ export COMPOSE_ENV_FILES="$work/.env" ABBOTIK_TEST_COMPOSE="$work" PORT=0
 # What stands in the environment would win over the file.
 unset COMPOSE_PROFILES ABBOTIK_TAG ABBOTIK_AUTH ABBOTIK_API_URL ABBOTIK_LOG_LEVEL
 unset ABBOTIK_DEV_TOKEN ABBOTIK_DEV_ROOT_TOKEN MONGO_KEY MONGO_ADMIN_PASSWORD PROVISION_PASSWORD
-unset GATEWAY_PASSWORD ROOM_WORKER_PASSWORD FACTORY_PASSWORD VERIFIER_PASSWORD
+unset GATEWAY_PASSWORD ROOM_WORKER_PASSWORD FACTORY_PASSWORD VERIFIER_PASSWORD OPERATOR_PASSWORD
 
 finish() {
     code=$?
@@ -35,7 +35,7 @@ finish() {
         docker compose logs --no-color --tail 40 nats mongo-users provision gateway room-worker \
             factory verifier || true
     fi
-    docker compose --profile test down --volumes --remove-orphans --timeout 10 >"$work/down.log" 2>&1 ||
+    docker compose --profile test --profile operator down --volumes --remove-orphans --timeout 10 >"$work/down.log" 2>&1 ||
         { cat "$work/down.log"; code=1; }
     docker image rm "abbotik-llm:$project" >"$work/down.log" 2>&1 || true
     rm -rf "$work"

@@ -27,12 +27,15 @@ from abbotik_contracts.subjects import (
     turn,
 )
 from abbotik_contracts.subjects import consumer as consumer_named
+from abbotik_runtime.bus import Bus
+from abbotik_runtime.dead_letters import HEADER_SUBJECT, DeadLetters
 from abbotik_runtime.provision import missing, provision_streams
+from abbotik_runtime.settings import ServiceSettings
 from tests import servers
 
 USERS = Path(__file__).resolve().parents[2] / "deploy" / "nats" / "users.conf"
 SERVICES = ("gateway", "room-worker", "factory", "verifier")
-NAMES = ("provision", *SERVICES)
+NAMES = ("provision", "operator", *SERVICES)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,28 @@ async def test_the_gateway_sees_how_much_waits(provisioned: str) -> None:
         assert refusals.texts == []
 
 
+async def test_the_operator_sees_all_and_settles_dead_letters(provisioned: str) -> None:
+    """What `abbotik doctor` and `abbotik dlq` ask of the bus, they may ask."""
+    settings = ServiceSettings(nats_url=f"nats://operator:operator@{provisioned}")
+    async with connected(provisioned, "room-worker") as (worker, _):
+        for _ in range(2):
+            letter = {HEADER_SUBJECT: room_command("t", "r", "message")}
+            await worker.jetstream().publish(dead_letters("room-worker"), b"{}", headers=letter)
+    bus = await Bus.open(settings, "operator")
+    try:
+        await bus.js.account_info()
+        for service in SERVICES:
+            assert await missing(bus.js, service) == []
+        letters = DeadLetters(bus)
+        first, second = [letter async for letter in letters.all()]
+        await letters.redrive(first)
+        assert await letters.drop(second.seq)
+        assert [letter async for letter in letters.all()] == []
+        assert (await bus.js.stream_info("COMMANDS")).state.messages == 1
+    finally:
+        await bus.close()
+
+
 @pytest.mark.parametrize("consumer", CONSUMERS, ids=lambda each: each.name)
 async def test_each_consumer_can_be_pulled_and_acknowledged(
     provisioned: str, consumer: Consumer
@@ -146,6 +171,8 @@ async def test_nobody_does_what_is_for_another(provisioned: str, service: str) -
     """Commands come from gateways alone, events and triggers from room workers alone."""
     may = {"gateway": {room_command("t", "r", "message")}, "room-worker": {turn("t", "r")}}
     may["room-worker"].add(room_events("t", "r"))
+    # To send a dead letter back.
+    may["operator"] = {room_command("t", "r", "message"), turn("t", "r")}
     asked = {
         room_command("t", "r", "message"),
         room_events("t", "r"),

@@ -25,7 +25,7 @@ from abbotik_runtime.settings import ServiceSettings
 from tests import servers
 
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "mongo" / "users.py"
-NAMES = ("provision", "gateway", "room-worker", "factory", "verifier")
+NAMES = ("provision", "gateway", "room-worker", "factory", "verifier", "operator")
 UNAUTHORIZED = 13
 
 Client = MongoClient[dict[str, Any]]
@@ -145,14 +145,14 @@ def test_each_collection_has_a_user_who_fills_it(store: Store, collection: str) 
 
 
 def test_the_log_is_only_appended_to(store: Store) -> None:
-    """Room workers add to the log, gateways read it, and nobody changes what is there."""
+    """Room workers add to the log, others read it, and nobody changes what is there."""
     allowed = {
         verb: [user for user in NAMES if not refused(store, user, "room_log", {verb: members})]
         for command in (FIND, INSERT, UPDATE, DELETE)
         for verb, members in command.items()
     }
     assert allowed == {
-        "find": ["gateway", "room-worker"],
+        "find": ["gateway", "room-worker", "operator"],
         "insert": ["room-worker"],
         "update": [],
         "delete": [],
@@ -160,11 +160,11 @@ def test_the_log_is_only_appended_to(store: Store) -> None:
 
 
 def test_gateway_and_worker_share_large_contents(store: Store) -> None:
-    """Both may store a large content and read it; nobody else may."""
+    """Both may store a large content and read it; operators may look."""
     for name in ("blobs.files", "blobs.chunks"):
-        for command in (FIND, INSERT):
+        for command, others in ((FIND, ["operator"]), (INSERT, [])):
             users = [user for user in NAMES if not refused(store, user, name, command)]
-            assert users == ["gateway", "room-worker"]
+            assert users == ["gateway", "room-worker", *others]
 
 
 def test_running_again_takes_over_a_new_password(store: Store) -> None:
