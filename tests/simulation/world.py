@@ -49,7 +49,7 @@ SCHEDULED = WakePolicy(schedule=Schedule(every_s=3, content="tick", overlap="que
 FAULTS_S = 40.0
 PATIENCE_S = 180.0
 _ACK_WAIT_S = 2.0
-_LOOK_S = 0.02
+_LOOK_S = 0.1
 
 
 class LoopClock:
@@ -62,12 +62,12 @@ class LoopClock:
 
 @dataclass(slots=True, eq=False)
 class _Queued:
-    """A command in the stream; it is delivered again from ``due`` on, until it is acked."""
+    """A command in the stream, until it is acked."""
 
     subject: str
     data: bytes
     reply: str
-    due: float
+    again: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class World:
     dead_letters: list[Reject] = field(default_factory=list)
     workers: list[SimWorker] = field(default_factory=list)
     rooms: list[str] = field(default_factory=list)
-    _queue: list[_Queued] = field(default_factory=list)
+    _queue: set[_Queued] = field(default_factory=set)
     _trigger_due: dict[RoomKey, float] = field(default_factory=dict)
     _inboxes: dict[str, asyncio.Future[Record]] = field(default_factory=dict)
     _kills: int = 0
@@ -90,12 +90,14 @@ class World:
         """Let everything happen; True when all came to rest in the end."""
         for _ in range(self.random.randint(2, 3)):
             await self._start_worker()
-        bus = asyncio.create_task(self._bus())
+        bus = asyncio.create_task(self._triggers())
         clients = [asyncio.create_task(self._client()) for _ in range(2)]
         await self._faults()
         await asyncio.gather(*clients)
         rests = await self._comes_to_rest()
         bus.cancel()
+        for queued in self._queue:
+            self._later(queued, None)
         for worker in self.workers:
             worker.kill()
         return rests
@@ -171,8 +173,9 @@ class World:
             answer = self._inboxes[inbox] = asyncio.get_running_loop().create_future()
             for _ in range(self._copies()):
                 subject = room_command(command.tenant, command.room, verb(command))
-                now = asyncio.get_running_loop().time()
-                self._queue.append(_Queued(subject, encode(command), inbox, now))
+                queued = _Queued(subject, encode(command), inbox)
+                self._queue.add(queued)
+                self._offer(queued)
             try:
                 return await asyncio.wait_for(answer, 5)
             except TimeoutError:
@@ -192,33 +195,44 @@ class World:
         for worker in self.workers:
             worker.spawn(worker.look_at(room))
 
-    async def _bus(self) -> None:
-        """Deliver commands and triggers, again where they are not settled in time."""
+    def _offer(self, queued: _Queued) -> None:
+        """Deliver a command, and again if it is not settled in time."""
+        self._later(queued, _ACK_WAIT_S)
+        worker = self.random.choice(self.workers)
+        worker.spawn(self._deliver(worker, queued))
+
+    def _later(self, queued: _Queued, delay_s: float | None) -> None:
+        if queued.again is not None:
+            queued.again.cancel()
+        if delay_s is not None:
+            loop = asyncio.get_running_loop()
+            queued.again = loop.call_later(delay_s, self._offer, queued)
+
+    async def _deliver(self, worker: SimWorker, queued: _Queued) -> None:
+        outcome = await worker.handle(queued.subject, queued.data, {HEADER_REPLY: queued.reply})
+        await worker.machine.awake()
+        lost = self.random.random() < worker.machine.weather.lost_message
+        if lost or queued not in self._queue:
+            return
+        if isinstance(outcome, Retry):
+            self._later(queued, outcome.delay_s)
+            return
+        self._queue.discard(queued)
+        self._later(queued, None)
+        if isinstance(outcome, Reject):
+            self.dead_letters.append(outcome)
+
+    async def _triggers(self) -> None:
+        """Deliver triggers, again where they are not settled in time."""
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            for queued in [one for one in self._queue if one.due <= now]:
-                queued.due = now + _ACK_WAIT_S
-                worker = self.random.choice(self.workers)
-                worker.spawn(self._deliver(worker, queued))
             for key in [k for k in self.triggers if self._trigger_due.get(k, 0) <= now]:
                 worker = self.random.choice(self.workers)
                 if worker.runner.slots.free > 0:
                     self._trigger_due[key] = now + _ACK_WAIT_S
                     worker.spawn(self._take(worker, key))
             await asyncio.sleep(_LOOK_S)
-
-    async def _deliver(self, worker: SimWorker, queued: _Queued) -> None:
-        outcome = await worker.handle(queued.subject, queued.data, {HEADER_REPLY: queued.reply})
-        await worker.machine.awake()
-        if self.random.random() < worker.machine.weather.lost_message:
-            return
-        if isinstance(outcome, Retry):
-            queued.due = asyncio.get_running_loop().time() + outcome.delay_s
-        elif queued in self._queue:
-            self._queue.remove(queued)
-            if isinstance(outcome, Reject):
-                self.dead_letters.append(outcome)
 
     async def _take(self, worker: SimWorker, key: RoomKey) -> None:
         outcome = await worker.take(key)
