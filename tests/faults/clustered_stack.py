@@ -65,6 +65,10 @@ class ClusteredStack(PairedStack):
         with MongoClient[Record](self.mongo_url) as client:
             return self._mongods[client.admin.command("hello")["me"]]
 
+    def address(self, mongod: str) -> str:
+        """Return where a mongod listens, as host:port."""
+        return next(address for address, name in self._mongods.items() if name == mongod)
+
     async def _node(self) -> str:
         used = [name for name, port in self._monitors.items() if await _serves_a_gateway(port)]
         async with self._nats() as client:
