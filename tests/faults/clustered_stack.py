@@ -52,7 +52,7 @@ class ClusteredStack(PairedStack):
         match victim:
             case "nats-leader":
                 async with self._nats() as client:
-                    return await _leader(client, "STREAM", "COMMANDS")
+                    return str(await eventually(partial(_leader, client, "STREAM", "COMMANDS")))
             case "nats-node":
                 return await self._node()
             case "mongo-primary":

@@ -67,8 +67,8 @@ def _number(
     text = environ.get(name) or str(default)
     if text.isascii() and text.isdigit() and int(text) in allowed:
         return int(text)
-    odd = "n odd" if allowed.step == REPLICAS.step else ""
-    faults.append(f"{name}={text} must be a{odd} number from {allowed[0]} to {allowed[-1]}")
+    kind = "an odd" if allowed is REPLICAS else "a"
+    faults.append(f"{name}={text} must be {kind} number from {allowed[0]} to {allowed[-1]}")
     return default
 
 
