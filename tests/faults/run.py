@@ -61,11 +61,13 @@ async def run(cells: list[Cell], runs: int, first_seed: int, results: Path) -> i
     """Run the cells and return how many violations there were; TimeoutError past the limit."""
     broken = 0
     until = time.monotonic() + LIMIT_S - CELL_S
-    single = [cell for cell in cells if cell in CELLS]
-    clustered = [cell for cell in cells if cell in CLUSTERED_CELLS]
-    stacks = [(_faulty, single)] * bool(single) + [(_clustered, clustered)] * bool(clustered)
+    by_stack = [
+        (open_stack, some)
+        for open_stack, known in ((_faulty, CELLS), (_clustered, CLUSTERED_CELLS))
+        if (some := [cell for cell in cells if cell in known])
+    ]
     for seed in range(first_seed, first_seed + runs):
-        for open_stack, some in stacks:
+        for open_stack, some in by_stack:
             if _is_up(until, some[0], seed):
                 return broken
             with open_stack() as stack:
