@@ -52,7 +52,8 @@ ONE_TURN = dict.fromkeys(
     ),
     1,
 )
-FAILOVER_S = 12.0
+# The server waits 4 to 9 s before it votes, and a vote may have to be repeated.
+ELECTION_S = 20.0
 # Longer than a call of the store may take.
 UNANSWERED_S = 4.0
 # What two writers may send meanwhile.
@@ -136,7 +137,7 @@ async def test_the_leader_of_commands_is_killed_under_load(stack: ClusteredStack
     line = await run_cell(stack, Cell("nats-leader", "kill"), seed=0)
     assert line["violations"] == []
     assert line["victim"].startswith("nats-server")
-    assert max(line["recovery_s"]) <= FAILOVER_S
+    assert max(line["recovery_s"]) <= ELECTION_S
 
 
 @pytest.mark.parametrize("primary_dies", [False, True])
