@@ -39,8 +39,9 @@ class Stack:
 
     Names: `nats-server`, `mongod`, `gateway`, `gateway-2`, ..., `room-worker`, `room-worker-2`,
     ..., `factory`, `verifier`. A given `nats_url` or `mongo_url` is used instead of a server of
-    its own. `auth` is the gateways' ABBOTIK_AUTH; `env` is added to every service's environment.
-    `urls` has the gateways' base URLs, `metrics` those of /metrics and /health/* by name.
+    its own. `auth` is the gateways' ABBOTIK_AUTH; `env` is added to every service's environment and
+    to that of the provision step. `urls` has the gateways' base URLs, `metrics` those of /metrics
+    and /health/* by name.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ class Stack:
         order = (
             [name for name in self._children if name.startswith(services.GATEWAY)],
             [name for name in self._children if name.startswith(services.WORKERS)],
-            [name for name in self._children if name in ("nats-server", "mongod")],
+            [name for name in self._children if name.startswith(("nats-server", "mongod"))],
         )
         for names in order:
             self._end(names)
@@ -239,7 +240,7 @@ class Stack:
         done = subprocess.run(
             [sys.executable, "-m", "abbotik_cli", "provision"],
             env={
-                **os.environ,
+                **self._wiring.base,
                 "ABBOTIK_NATS_URL": self.nats_url,
                 "ABBOTIK_MONGO_URL": self.mongo_url,
                 "ABBOTIK_MONGO_DATABASE": self.database,

@@ -275,8 +275,9 @@ class FakeKeyStore:
 
     def _change(self, stored: Keyed, change: Callable[[Keyed], Keyed]) -> None:
         self._reach()
-        held, began = self._held[_place(stored)]
-        self._held[_place(stored)] = (change(held), began)
+        held, began = self._held.get(_place(stored), (None, 0))
+        if held is not None and held.command == stored.command:
+            self._held[_place(stored)] = (change(held), began)
 
     def _reach(self) -> None:
         if self.away:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tests.faults.checker import OF_A_TURN, Kind, violations
 from tests.faults.faults import VICTIMS, Cell, inflict
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.faulty_stack import PairedStack
 from tests.faults.history import Call, Fault, History, Record, RoomLog
 from tests.faults.load import Load
 from tests.faults.stored import Stored
@@ -19,7 +19,7 @@ SETTLE_S = 30.0
 MOMENT = (150, 450)
 
 
-async def run_cell(stack: FaultyStack, cell: Cell, seed: int) -> Record:
+async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
     """Run a cell on a stack that is well, and return its line of the results."""
     chance = random.Random(f"{cell}:{seed}")  # noqa: S311 - repeatable, no secret
     victim = chance.choice(VICTIMS[cell.service])
@@ -27,6 +27,7 @@ async def run_cell(stack: FaultyStack, cell: Cell, seed: int) -> Record:
     with Stored(stack.mongo_url, stack.database) as stored:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
+            victim = await stack.process(victim)
             session = stack.sessions.get(victim)
             held = stored.held_by(session, load.sightings) if session else []
             fault = await inflict(stack, cell.kind, victim)

@@ -7,7 +7,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from tests.faults.faulty_stack import GATEWAYS, WORKERS, FaultyStack
+from tests.faults.faulty_stack import GATEWAYS, WORKERS, FaultyStack, PairedStack
 from tests.faults.history import Fault
 
 PAUSE_S = 10.0
@@ -15,6 +15,7 @@ CUT_S = 8.0
 # Every process can be ended or paused; only those with work in hand are cut off.
 PROCESS_KINDS = ("kill", "pause", "term")
 LINK_KINDS = ("cut-nats", "cut-mongo", "hold-nats", "hold-mongo")
+PROCESSES = ("gateway", "room-worker", "factory", "verifier", "nats-server", "mongod")
 VICTIMS = {
     "gateway": GATEWAYS,
     "room-worker": WORKERS,
@@ -22,6 +23,10 @@ VICTIMS = {
     "verifier": ("verifier",),
     "nats-server": ("nats-server",),
     "mongod": ("mongod",),
+    # Which process that is turns out when it is hit.
+    "nats-leader": ("nats-leader",),
+    "nats-node": ("nats-node",),
+    "mongo-primary": ("mongo-primary",),
 }
 
 
@@ -37,12 +42,21 @@ class Cell:
 
 
 CELLS = [
-    *(Cell(service, kind) for kind in PROCESS_KINDS for service in VICTIMS),
+    *(Cell(service, kind) for kind in PROCESS_KINDS for service in PROCESSES),
     *(Cell(service, kind) for kind in LINK_KINDS for service in ("gateway", "room-worker")),
 ]
 
 
-async def inflict(stack: FaultyStack, kind: str, victim: str) -> Fault:
+# Those for servers that are clusters, on a stack of their own.
+CLUSTERED_CELLS = [
+    Cell("nats-leader", "kill"),
+    Cell("nats-node", "kill"),
+    Cell("mongo-primary", "kill"),
+    Cell("mongo-primary", "pause"),
+]
+
+
+async def inflict(stack: PairedStack, kind: str, victim: str) -> Fault:
     """Do it and undo it; returns when the victim is as it was before."""
     began = time.time()
     if kind == "pause":
@@ -52,9 +66,11 @@ async def inflict(stack: FaultyStack, kind: str, victim: str) -> Fault:
     elif kind in PROCESS_KINDS:
         number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
         await asyncio.to_thread(stack.start_again, victim, number)
-    else:
+    elif isinstance(stack, FaultyStack):
         how, _, server = kind.partition("-")
         (stack.cut if how == "cut" else stack.hold)(victim, server)
         await asyncio.sleep(CUT_S)
         stack.flow(victim, server)
+    else:
+        raise ValueError(f"{victim} has no link for {kind}")
     return Fault(victim, kind, began, healed=time.time())

@@ -1,8 +1,10 @@
-"""A stack whose services each reach NATS and MongoDB over links of their own, which can be cut."""
+"""Stacks to break: two gateways and two room-workers, whose links or servers can fail."""
 
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,18 +19,18 @@ GATEWAYS = ("gateway", "gateway-2")
 WORKERS = ("room-worker", "room-worker-2")
 
 
-class FaultyStack(Stack):
+class PairedStack(Stack):
     """Two gateways and two room-workers, and the rest once.
 
-    ``links`` are the ports of the links by service and server (`nats` or `mongo`), ``sessions`` the
-    session of each room-worker that runs.
+    ``sessions`` are those of the room-workers that run, ``away_s`` is for how long a process that
+    was ended stays away.
     """
 
-    def __init__(self, folder: Path, proxies: Proxies) -> None:
-        super().__init__(folder, gateways=len(GATEWAYS), room_workers=0)
-        self.links: dict[tuple[str, str], int] = {}
+    away_s = 0.0
+
+    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, gateways=len(GATEWAYS), room_workers=0, env=env)
         self.sessions: dict[str, str] = {}
-        self._proxies = proxies
 
     @property
     def gateways(self) -> dict[str, str]:
@@ -40,6 +42,40 @@ class FaultyStack(Stack):
         super().start()
         for _ in WORKERS:
             self._note_session(self.add("room-worker"))
+
+    async def process(self, victim: str) -> str:
+        """Return the name of the process that a victim is now."""
+        return victim
+
+    def start_again(self, name: str, number: signal.Signals) -> None:
+        """End a process with a signal, wait until it is gone, start it and wait until it serves."""
+        self.kill(name, number)
+        self._children[name].wait(timeout=30)
+        time.sleep(self.away_s)
+        self.spawn([name])
+        self.wait_ready([name])
+        if name in WORKERS:
+            self._note_session(name)
+
+    def _note_session(self, name: str) -> None:
+        """Sessions sort by the time they were made; a worker makes its own before it is ready."""
+        with MongoClient[Record](self.mongo_url) as client:
+            newest = client[self.database]["workers"].find_one(sort=[("_id", -1)])
+        if newest is None:
+            raise RuntimeError(f"{name} has no session")
+        self.sessions[name] = newest["_id"]
+
+
+class FaultyStack(PairedStack):
+    """Its services each reach NATS and MongoDB over links of their own, which can be cut.
+
+    ``links`` are the ports of the links by service and server (`nats` or `mongo`).
+    """
+
+    def __init__(self, folder: Path, proxies: Proxies) -> None:
+        super().__init__(folder)
+        self.links: dict[tuple[str, str], int] = {}
+        self._proxies = proxies
 
     def plan(self, service: str) -> str:
         """Plan a process that knows only its links to the servers."""
@@ -53,15 +89,6 @@ class FaultyStack(Stack):
         }
         self._programs[name] = replace(program, env={**program.env, **urls})
         return name
-
-    def start_again(self, name: str, number: signal.Signals) -> None:
-        """End a process with a signal, wait until it is gone, start it and wait until it serves."""
-        self.kill(name, number)
-        self._children[name].wait(timeout=30)
-        self.spawn([name])
-        self.wait_ready([name])
-        if name in WORKERS:
-            self._note_session(name)
 
     def cut(self, name: str, server: str) -> None:
         """Reset a service's connections to a server, and each new one."""
@@ -82,11 +109,3 @@ class FaultyStack(Stack):
         port = self._proxies.open(where.hostname, where.port)
         self.links[name, server] = port
         return port
-
-    def _note_session(self, name: str) -> None:
-        """Sessions sort by the time they were made; a worker makes its own before it is ready."""
-        with MongoClient[Record](self.mongo_url) as client:
-            newest = client[self.database]["workers"].find_one(sort=[("_id", -1)])
-        if newest is None:
-            raise RuntimeError(f"{name} has no session")
-        self.sessions[name] = newest["_id"]

@@ -1,28 +1,31 @@
-"""`make faults`: the whole matrix against one stack, a line for each run, and the page's table.
+"""`make faults`: the whole matrix, a line for each run, and the page's table.
 
 RUNS=3 runs each cell three times, ONLY=room-worker:kill just that one (ONLY=room-worker all of a
-service's). It ends by itself after 15 minutes at most, and ends only what it started.
+service's). In each round the cells of clusters share a stack and all others another. It ends by
+itself after 15 minutes at most, and ends only what it started.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.faults import page
 from tests.faults.cell import run_cell
-from tests.faults.faults import CELLS, Cell
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.clustered_stack import ClusteredStack
+from tests.faults.faults import CELLS, CLUSTERED_CELLS, Cell
+from tests.faults.faulty_stack import FaultyStack, PairedStack
 from tests.faults.history import Record
 from tests.faults.proxies import Proxies
 from tests.stack import ROOT
@@ -45,10 +48,11 @@ def options() -> argparse.Namespace:
 
 def chosen(only: str) -> list[Cell]:
     """Return the cells whose name begins so; SystemExit where there is none."""
-    cells = [cell for cell in CELLS if str(cell).startswith(only)]
+    known = [*CELLS, *CLUSTERED_CELLS]
+    cells = [cell for cell in known if str(cell).startswith(only)]
     if not cells:
         raise SystemExit(
-            f"faults: no cell is called {only}; there are {', '.join(map(str, CELLS))}"
+            f"faults: no cell is called {only}; there are {', '.join(map(str, known))}"
         )
     return cells
 
@@ -57,19 +61,56 @@ async def run(cells: list[Cell], runs: int, first_seed: int, results: Path) -> i
     """Run the cells and return how many violations there were; TimeoutError past the limit."""
     broken = 0
     until = time.monotonic() + LIMIT_S - CELL_S
-    with (
-        TemporaryDirectory(prefix="abbotik-faults-") as folder,
-        Proxies() as proxies,
-        FaultyStack(Path(folder), proxies) as stack,
-    ):
-        for seed, cell in itertools.product(range(first_seed, first_seed + runs), cells):
-            if time.monotonic() > until:
-                say(f"the time is up before {cell}, seed {seed}: it and the rest are left out")
-                break
-            line = await run_cell(stack, cell, seed)
-            broken += len(line["violations"])
-            keep({**line, "commit": commit()}, results)
+    by_stack = [
+        (open_stack, some)
+        for open_stack, known in ((_faulty, CELLS), (_clustered, CLUSTERED_CELLS))
+        if (some := [cell for cell in cells if cell in known])
+    ]
+    for seed in range(first_seed, first_seed + runs):
+        for open_stack, some in by_stack:
+            if _is_up(until, some[0], seed):
+                return broken
+            with open_stack() as stack:
+                broken += await _run(stack, some, seed, results, until)
     return broken
+
+
+async def _run(
+    stack: PairedStack, cells: list[Cell], seed: int, results: Path, until: float
+) -> int:
+    broken = 0
+    for cell in cells:
+        if _is_up(until, cell, seed):
+            break
+        line = await run_cell(stack, cell, seed)
+        broken += len(line["violations"])
+        keep({**line, "commit": commit()}, results)
+    return broken
+
+
+def _is_up(until: float, cell: Cell, seed: int) -> bool:
+    up = time.monotonic() > until
+    if up:
+        say(f"the time is up before {cell}, seed {seed}: it and the rest are left out")
+    return up
+
+
+@contextmanager
+def _faulty() -> Iterator[PairedStack]:
+    with _folder() as folder, Proxies() as proxies, FaultyStack(folder, proxies) as stack:
+        yield stack
+
+
+@contextmanager
+def _clustered() -> Iterator[PairedStack]:
+    with _folder() as folder, ClusteredStack(folder) as stack:
+        yield stack
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="abbotik-faults-") as folder:
+        yield Path(folder)
 
 
 def keep(line: Record, results: Path) -> None:

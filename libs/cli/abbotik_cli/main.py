@@ -82,10 +82,12 @@ async def _up(arguments: argparse.Namespace) -> int:
 
 async def _provision(_: argparse.Namespace) -> int:
     from abbotik_cli import provision  # noqa: PLC0415 - as above
-    from abbotik_runtime.settings import ServiceSettings  # noqa: PLC0415 - as above
+    from abbotik_runtime.settings import ProvisionSettings  # noqa: PLC0415 - as above
 
-    settings = ServiceSettings.load()
-    await provision.provision(settings.nats_url, settings.mongo_url, settings.mongo_database)
+    settings = ProvisionSettings.load()
+    await provision.provision(
+        settings.nats_url, settings.mongo_url, settings.mongo_database, settings.nats_replicas
+    )
     return 0
 
 

@@ -12,6 +12,7 @@ from abbotik_cli.fault import Fault
 PORT = 9002
 HIGHEST_PORT = 65_535
 HIGHEST_WORKERS = 64
+REPLICAS = range(1, 6, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Options:
     user_token: str | None
     root_token: str | None
     nats_url: str | None
+    nats_replicas: int
     mongo_url: str | None
     database: str
 
@@ -42,6 +44,7 @@ def read(environ: Mapping[str, str]) -> Options:
         user_token=environ.get("ABBOTIK_DEV_TOKEN") or None,
         root_token=environ.get("ABBOTIK_DEV_ROOT_TOKEN") or None,
         nats_url=environ.get("ABBOTIK_NATS_URL") or None,
+        nats_replicas=_number(environ, "ABBOTIK_NATS_REPLICAS", 1, REPLICAS, faults),
         mongo_url=environ.get("ABBOTIK_MONGO_URL") or None,
         database=environ.get("ABBOTIK_MONGO_DATABASE") or "abbotik",
     )
@@ -64,7 +67,8 @@ def _number(
     text = environ.get(name) or str(default)
     if text.isascii() and text.isdigit() and int(text) in allowed:
         return int(text)
-    faults.append(f"{name}={text} must be a number from {allowed[0]} to {allowed[-1]}")
+    kind = "an odd" if allowed is REPLICAS else "a"
+    faults.append(f"{name}={text} must be {kind} number from {allowed[0]} to {allowed[-1]}")
     return default
 
 

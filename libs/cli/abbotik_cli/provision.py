@@ -5,8 +5,8 @@ from __future__ import annotations
 from abbotik_cli.fault import Fault
 
 
-async def provision(nats_url: str, mongo_url: str, database: str) -> None:
-    """Create what is missing; waits half a minute for the servers.
+async def provision(nats_url: str, mongo_url: str, database: str, replicas: int) -> None:
+    """Create what is missing, each stream with its replicas; waits half a minute for the servers.
 
     Fault when one of them does not answer, or when something exists with other settings.
     """
@@ -17,7 +17,7 @@ async def provision(nats_url: str, mongo_url: str, database: str) -> None:
     from abbotik_runtime import provision as runtime  # noqa: PLC0415 - see above
 
     try:
-        await runtime.provision(nats_url, mongo_url, database)
+        await runtime.provision(nats_url, mongo_url, database, replicas=replicas)
     except runtime.Drift as drift:
         raise Fault(str(drift)) from drift
     except PyMongoError as error:

@@ -68,7 +68,7 @@ class Stack:
         self._supervisor.start([*self._servers, *self._services])
         await self._supervisor.ready(self._servers, SERVERS_S)
         await imports
-        await provision(nats_url, mongo_url, self._options.database)
+        await provision(nats_url, mongo_url, self._options.database, self._options.nats_replicas)
         await self._supervisor.ready(self._services, SERVICES_S)
 
     async def stop(self) -> None:

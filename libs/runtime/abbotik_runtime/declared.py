@@ -1,8 +1,8 @@
 """The declared streams and consumers as the server's configurations, and how found ones differ.
 
 A member that decides what a stored message means (`retention`, `storage`, ...) is never changed by
-the product: that is Drift, and a person decides. What an operator may tune (replicas, placement,
-larger limits) is left as found.
+the product: that is Drift, and a person decides. What an operator may tune (more replicas,
+placement, larger limits) is left as found.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _STREAM_FIXED = (
     "max_msgs_per_subject",
     "allow_msg_schedules",
 )
-# Limits that may be raised but not lowered; 0 and -1 mean none.
-_STREAM_LEAST = ("max_age", "max_bytes", "max_msgs", "duplicate_window")
+# What may be raised but not lowered; 0 and -1 mean no limit.
+_STREAM_LEAST = ("max_age", "max_bytes", "max_msgs", "duplicate_window", "num_replicas")
 _CONSUMER_FIXED = ("ack_policy", "deliver_policy", "deliver_subject")
 _CONSUMER_OPEN = ("ack_wait", "max_deliver", "filter_subject", "filter_subjects")
 _CONSUMER_LEAST = ("max_ack_pending",)
@@ -54,8 +54,13 @@ class Drift(Exception):  # noqa: N818 - a finding
         )
 
 
-def stream_config(stream: Stream) -> StreamConfig:
-    """Return the configuration that a declared stream is made with."""
+def stream_config(stream: Stream, replicas: int = 1) -> StreamConfig:
+    """Return the configuration that a declared stream is made with.
+
+    Its consumers have as many replicas as the stream.
+    """
+    # Servers refuse to write a replicated stream in the background.
+    flushed_later = stream.flushed_later and replicas == 1
     return StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
@@ -67,7 +72,8 @@ def stream_config(stream: Stream) -> StreamConfig:
         max_age=float(stream.max_age_s),
         max_bytes=stream.max_bytes or -1,
         storage=StorageType.FILE,
-        persist_mode=PersistMode.ASYNC if stream.flushed_later else None,
+        num_replicas=replicas,
+        persist_mode=PersistMode.ASYNC if flushed_later else None,
         duplicate_window=_DUPLICATE_WINDOW_S,
         allow_msg_schedules=stream.schedules,
     )

@@ -10,6 +10,7 @@ import nats.errors
 import pymongo
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
 from nats.js.errors import APIError, NotFoundError
 from pymongo.errors import ConnectionFailure, OperationFailure
 
@@ -46,22 +47,23 @@ class Unreachable(Exception):  # noqa: N818 - a finding
 
 
 async def provision(
-    nats_url: str, mongo_url: str, database: str, *, wait_s: float = _WAIT_S
+    nats_url: str, mongo_url: str, database: str, *, replicas: int = 1, wait_s: float = _WAIT_S
 ) -> None:
     """Make what is declared and missing; running it again changes nothing.
 
-    Waits up to ``wait_s`` for each server, then raises Unreachable. Drift where something is
-    there with a member that may not be changed silently; nothing is changed on its owner then.
+    Each stream gets ``replicas``, and keeps more where it has them. Waits up to ``wait_s`` for each
+    server, then raises Unreachable. Drift where something is there with a member that may not be
+    changed silently; nothing is changed on its owner then.
     """
     settings = ServiceSettings(nats_url=nats_url, mongo_url=mongo_url, mongo_database=database)
-    await _patiently("NATS", lambda: _provision_bus(settings), wait_s)
+    await _patiently("NATS", lambda: _provision_bus(settings, replicas), wait_s)
     await _patiently("MongoDB", lambda: _provision_store(settings), wait_s)
 
 
-async def provision_streams(js: JetStreamContext) -> None:
+async def provision_streams(js: JetStreamContext, replicas: int = 1) -> None:
     """Make the declared streams and consumers on a server that answers."""
     for stream in subjects.STREAMS:
-        await _make_stream(js, stream)
+        await _make_stream(js, stream_config(stream, replicas))
     for consumer in subjects.CONSUMERS:
         await _make_consumer(js, consumer)
 
@@ -93,7 +95,7 @@ async def _patiently(name: str, step: Callable[[], Awaitable[None]], wait_s: flo
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _provision_bus(settings: ServiceSettings) -> None:
+async def _provision_bus(settings: ServiceSettings, replicas: int) -> None:
     client = Client()
     await client.connect(
         settings.nats_servers,
@@ -106,7 +108,7 @@ async def _provision_bus(settings: ServiceSettings) -> None:
         error_cb=_unheard,
     )
     try:
-        await provision_streams(client.jetstream(timeout=_REQUEST_S))
+        await provision_streams(client.jetstream(timeout=_REQUEST_S), replicas)
     finally:
         await client.close()
 
@@ -131,10 +133,9 @@ async def _provision_store(settings: ServiceSettings) -> None:
         await client.close()
 
 
-async def _make_stream(js: JetStreamContext, stream: Stream) -> None:
-    wanted = stream_config(stream)
+async def _make_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
     try:
-        found = (await js.stream_info(stream.name)).config
+        found = (await js.stream_info(str(wanted.name))).config
     except NotFoundError:
         await js.add_stream(wanted)
         return

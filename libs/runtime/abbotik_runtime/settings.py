@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from abbotik_contracts.faults import faults
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+# An even number of replicas survives no more than the odd one below it.
+Replicas = Annotated[Literal[1, 3, 5], BeforeValidator(int)]
 
 _NATS_SCHEMES = ("nats://", "tls://", "ws://", "wss://")
 _MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
@@ -108,3 +110,11 @@ class ServiceSettings(BaseSettings):
             must = wanted.get(name)
             lines.append(f"{name}: {fault['message']}" + (f"; it must be {must}" if must else ""))
         return lines
+
+
+class ProvisionSettings(ServiceSettings):
+    """What the provision step reads beside that."""
+
+    nats_replicas: Replicas = Field(
+        default=1, validation_alias="ABBOTIK_NATS_REPLICAS", description="1, 3 or 5"
+    )

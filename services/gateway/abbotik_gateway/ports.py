@@ -71,7 +71,10 @@ class KeyStore(Protocol):
         ...
 
     async def reopen(self, stored: Keyed) -> None:
-        """Say that the outcome stayed open, so that the next request may publish at once."""
+        """Say that the outcome stayed open, so that the next request may publish at once.
+
+        Nothing happens where another command is stored under the key, or none.
+        """
         ...
 
 

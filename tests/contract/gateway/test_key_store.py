@@ -75,6 +75,14 @@ async def test_an_open_request_is_taken_over_by_one(keys: KeyStore) -> None:
     assert not (await keys.begin(SECOND)).opened
 
 
+async def test_only_what_is_stored_is_opened(keys: KeyStore) -> None:
+    """A request that met another one under its key, or was never stored, changes nothing."""
+    await keys.reopen(FIRST)
+    assert await keys.begin(FIRST) == FIRST
+    await keys.reopen(SECOND)
+    assert not (await keys.begin(SECOND)).opened
+
+
 async def test_an_old_request_is_taken_over(keys: KeyStore, clock: FakeClock) -> None:
     """Once it is older than a POST may take; then it is young again."""
     await keys.begin(FIRST)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from abbotik_gateway.domain.keyed import Keyed
 from abbotik_gateway.ports import UnavailableError, UnconfirmedError
 from tests.eventually import eventually
 from tests.fakes.gateway_api import GatewayApi
@@ -143,6 +144,28 @@ async def test_without_its_store_a_key_is_not_ignored(api: GatewayApi) -> None:
     answer = await api.call("POST", "/llm/room", headers=KEY)
     assert (answer.status_code, answer.json()["error_code"]) == (503, "SERVICE_UNAVAILABLE")
     assert api.plane.sent == []
+
+
+@pytest.mark.parametrize("step", ["begin", "take_over"])
+async def test_a_key_whose_store_did_not_answer_is_good_for_the_retry(
+    api: GatewayApi, step: str
+) -> None:
+    """What was stored without a word to say so does not count as a request that runs."""
+    if step == "take_over":
+        api.plane.broken, api.plane.lost = UnconfirmedError("open"), True
+        await _lost_rent(api)
+    stored = getattr(api.keys, step)
+
+    async def unheard(keyed: Keyed) -> None:
+        await stored(keyed)
+        raise UnavailableError("no answer")
+
+    setattr(api.keys, step, unheard)
+    refused = await api.call("POST", "/llm/room", headers=KEY)
+    assert (refused.status_code, refused.json()["error_code"]) == (503, "SERVICE_UNAVAILABLE")
+    setattr(api.keys, step, stored)
+    assert (await api.call("POST", "/llm/room", headers=KEY)).status_code == 201
+    assert len({command.id for command in api.plane.sent}) == 1
 
 
 async def test_an_outcome_that_cannot_be_stored_is_still_answered(api: GatewayApi) -> None:

@@ -19,11 +19,14 @@ def test_defaults() -> None:
 
 
 def test_every_fault_is_named_at_once() -> None:
-    """Two wrong values give one text that names both."""
+    """Wrong values give one text that names each."""
     with pytest.raises(Fault) as fault:
-        options.read({"PORT": "70000", "ABBOTIK_ROOM_WORKERS": "none"})
+        options.read(
+            {"PORT": "70000", "ABBOTIK_ROOM_WORKERS": "none", "ABBOTIK_NATS_REPLICAS": "2"}
+        )
     assert "PORT=70000" in str(fault.value)
     assert "ABBOTIK_ROOM_WORKERS=none" in str(fault.value)
+    assert "ABBOTIK_NATS_REPLICAS=2 must be an odd number from 1 to 5" in str(fault.value)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104 - refused

@@ -58,6 +58,24 @@ def test_a_stream_may_be_synced_where_later_would_do() -> None:
         assert stream_drift(wanted.evolve(persist_mode=found), wanted) == []
 
 
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_replicated_stream_serves_whoever_knows_of_no_replicas(stream: Any) -> None:
+    """It is synced at each message, as servers want it, and is neither drifted nor outdated."""
+    replicated = stream_config(stream, 3)
+    assert (replicated.num_replicas, replicated.persist_mode) == (3, None)
+    assert stream_drift(replicated, stream_config(stream)) == []
+    assert stream_changes(replicated, stream_config(stream)) == {}
+
+
+def test_a_stream_gets_more_replicas_but_not_fewer() -> None:
+    """One that is written in the background cannot get them: that is for a person."""
+    assert stream_changes(TURNS, TURNS.evolve(num_replicas=3)) == {"num_replicas": 3}
+    assert stream_changes(TURNS.evolve(num_replicas=5), TURNS.evolve(num_replicas=3)) == {}
+    commands = next(stream for stream in STREAMS if stream.name == "COMMANDS")
+    (drift,) = stream_drift(stream_config(commands), stream_config(commands, 3))
+    assert drift.member == "persist_mode"
+
+
 def test_subjects_may_be_added_but_not_taken_away() -> None:
     """A subject that is missing is added; one that nobody declared is drift."""
     fewer = TURNS.evolve(subjects=[])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
-from abbotik_runtime.settings import Port, ServiceSettings
+from abbotik_runtime.settings import Port, ProvisionSettings, ServiceSettings
 
 
 class Sample(ServiceSettings):
@@ -35,6 +35,27 @@ def test_variables_are_read_by_their_published_names(monkeypatch: pytest.MonkeyP
     assert settings.metrics_port == 0
     assert settings.nats_servers == ["nats://a:4222", "tls://b:4222"]
     assert settings.log_level == "debug"
+
+
+def test_provision_reads_how_often_streams_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One copy, unless a cluster of three or five is asked for."""
+    assert ProvisionSettings.load().nats_replicas == 1
+    for asked in (1, 3, 5):
+        monkeypatch.setenv("ABBOTIK_NATS_REPLICAS", str(asked))
+        assert ProvisionSettings.load().nats_replicas == asked
+
+
+@pytest.mark.parametrize("asked", ["0", "2", "7", "three"])
+def test_another_number_of_replicas_is_refused(
+    asked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fault names the variable and what it must be."""
+    monkeypatch.setenv("ABBOTIK_NATS_REPLICAS", asked)
+    with pytest.raises(SystemExit):
+        ProvisionSettings.load()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ABBOTIK_NATS_REPLICAS: ")
+    assert line.endswith("it must be 1, 3 or 5")
 
 
 def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:

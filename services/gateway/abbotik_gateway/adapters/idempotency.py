@@ -76,7 +76,8 @@ class MongoKeyStore:
     async def _set(self, stored: Keyed, members: dict[str, Any]) -> None:
         with mongo_away():
             await self._keys.update_one(
-                {"_id": _id(stored), "outcome": {"$exists": False}}, {"$set": members}
+                {"_id": _id(stored), "command": stored.command, "outcome": {"$exists": False}},
+                {"$set": members},
             )
 
     @staticmethod

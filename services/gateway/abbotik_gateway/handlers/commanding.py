@@ -43,6 +43,8 @@ class Ids(TypedDict):
 
 # What a key's last write may take, however late it is.
 _LEAST_S = 0.2
+# And after a write that MongoDB did not answer: it may be away, and the caller has waited already.
+_UNHEARD_S = 1.0
 
 Build = Callable[[Ids], RoomCommand]
 
@@ -108,12 +110,9 @@ class Commanding:
         return Settled(settled.outcome.settled(settled.headers), settled.replayed)
 
     async def _run_keyed(self, order: Order, build: Build, wanted: Keyed) -> Settled:
-        stored = await self._keys.begin(wanted)
-        step = next_step(wanted, stored)
-        if step is Step.REPLAY and stored.outcome is not None:
+        stored = await self._claim(order, wanted)
+        if stored.outcome is not None:
             return Settled(stored.outcome, replayed=True)
-        if step is Step.TAKE_OVER and not await self._keys.take_over(stored):
-            raise in_progress()
         try:
             outcome = await self._send(order, build, stored.command, stored.room)
         except (UnavailableError, UnconfirmedError, Problem):
@@ -122,6 +121,22 @@ class Commanding:
         # Before the answer: a second request that comes after it must find the outcome.
         await _if_possible(self._keys.finish(stored, outcome), order.until)
         return Settled(outcome)
+
+    async def _claim(self, order: Order, wanted: Keyed) -> Keyed:
+        """Return what its key holds: an outcome, or the request that this one is to run."""
+        stored = wanted
+        try:
+            stored = await self._keys.begin(wanted)
+            step = next_step(wanted, stored)
+            if step is Step.TAKE_OVER and not await self._keys.take_over(stored):
+                raise in_progress()
+        except UnavailableError:
+            # It may be stored all the same, as a request that runs; the next one would wait for it.
+            await _if_possible(
+                self._keys.reopen(stored), min(order.until, monotonic() + _UNHEARD_S)
+            )
+            raise
+        return stored
 
     async def _send(self, order: Order, build: Build, command_id: str, room: str) -> Outcome:
         command = build(
