@@ -105,6 +105,9 @@ class RoomWorker:
         self._runner.draining = True
         await self._commands.stop()
         await self._triggers.stop()
+        # What was under way may still claim a room: it is handed over with the others.
+        await self._commands.drained(_TURN_PATIENCE_S)
+        await self._triggers.drained(_TURN_PATIENCE_S)
         await self._runner.drain(_TURN_PATIENCE_S)
         for loop in self._care:
             await loop.stop()
