@@ -1,6 +1,7 @@
 """Followers that come, read and leave at random, in rooms that come and go; some never read."""
 
 import asyncio
+import json
 import random
 import re
 import socket
@@ -10,9 +11,9 @@ from contextlib import suppress
 from time import monotonic
 from typing import Self
 
-from bench.product.rooms import TURN_END, events, rent, soon
+from bench.product.rooms import TURN_END, events, soon
 from bench.usage import Usage
-from bench.wire import Caller, Follower, Target
+from bench.wire import Caller, Follower, OnFrames, Target
 from tests.eventually import eventually
 
 ROOMS = 20
@@ -34,11 +35,32 @@ CUT_S = 20.0
 LAGGED = b"\nevent: stream:lagged\n"
 END = b"\nevent: stream:end\n"
 ID = re.compile(rb"\nid: (\d+)\n")
+BUSY = 503
 MESSAGE = b'{"content":"!stream 10 one two three four five six seven eight nine ten"}'
 
 
 def _messages(room: str) -> str:
     return f"/llm/room/{room}/messages"
+
+
+async def _told(caller: Caller, request: bytes, status: int) -> bytes:
+    """Send a request until the answer is no 503, which a busy machine gives rise to."""
+    while True:
+        answer = await soon(caller.send(request), "answer to a POST")
+        if answer.status != BUSY:
+            return answer.expect(status)
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _follow(target: Target, path: str, frames: OnFrames) -> Follower:
+    """Open a stream, again where the answer is such a 503."""
+    while True:
+        try:
+            return await Follower.connect(target, path, frames)
+        except RuntimeError as refused:
+            if f"HTTP/1.1 {BUSY}" not in str(refused):
+                raise
+        await asyncio.sleep(PAUSE_S)
 
 
 class Place:
@@ -78,8 +100,9 @@ class Churn:
     async def run(self, seconds: float, usages: Sequence[Usage]) -> None:
         """Churn for so long, and sample what the gateways use meanwhile."""
         self._until = monotonic() + seconds
-        self._places = [Place(room) for room in await rent(self._targets[0], ROOMS)]
-        self._rooms = ROOMS
+        caller = await Caller.connect(self._targets[0])
+        self._places = [await self._new_place(caller, self._targets[0]) for _ in range(ROOMS)]
+        caller.close()
         async with asyncio.TaskGroup() as group:
             for number in range(ROOMS):
                 group.create_task(self._talk(number))
@@ -98,13 +121,10 @@ class Churn:
         while monotonic() < self._until:
             room = self._places[number].room
             for _ in range(LIFE):
-                request = target.post(_messages(room), MESSAGE)
-                (await soon(caller.send(request), "answer to a POST")).expect(202)
+                await _told(caller, target.post(_messages(room), MESSAGE), 202)
                 await asyncio.sleep(PAUSE_S)
-            release = target.post(f"/llm/room/{room}/release", b"{}")
-            (await soon(caller.send(release), "answer to a release")).expect(200)
-            self._places[number] = Place((await rent(target))[0])
-            self._rooms += 1
+            await _told(caller, target.post(f"/llm/room/{room}/release", b"{}"), 200)
+            self._places[number] = await self._new_place(caller, target)
         caller.close()
 
     async def _come_and_go(self, target: Target) -> None:
@@ -114,7 +134,7 @@ class Churn:
             # Never from its very end: a room that is just released would have no stream then.
             reader = Reader(place, max(0, place.head - self._chance.randint(1, 50)))
             path = f"{events(place.room)}?after={reader.last}"
-            follower = await Follower.connect(target, path, reader.frames)
+            follower = await _follow(target, path, reader.frames)
             await asyncio.sleep(self._chance.expovariate(1 / STAY_S))
             self.follows += 1
             self.events += reader.events
@@ -127,17 +147,18 @@ class Churn:
     async def _neglect(self) -> None:
         """Have followers stop reading in a room that becomes loud, again and again."""
         target = self._targets[0]
+        caller = await Caller.connect(target)
         while monotonic() < self._until:
-            place = Place((await rent(target))[0])
-            self._rooms += 1
+            place = await self._new_place(caller, target)
             listener = Reader(place, 0)
-            follower = await Follower.connect(target, events(place.room), listener.frames)
+            follower = await _follow(target, events(place.room), listener.frames)
             unread = [
                 await Unread.open(one, events(place.room))
                 for one in self._targets
                 for _ in range(2 * STALLED)
             ]
-            await self._shout(target, place.room)
+            for _ in range(LOUD_MESSAGES):
+                await _told(caller, target.post(_messages(place.room), LOUD), 202)
             await eventually(lambda heard=listener: heard.turns >= LOUD_MESSAGES, LATE_S)  # type: ignore[misc]  # a default binds it
             await asyncio.gather(*map(self._see_end, unread[::2]))
             await asyncio.sleep(NEVER_S)
@@ -145,12 +166,12 @@ class Churn:
             if follower.lost or listener.gaps:
                 self.faults.append(f"the loud room: {listener.gaps} gaps, {follower.lost}")
             follower.close()
-
-    async def _shout(self, target: Target, room: str) -> None:
-        caller, request = await Caller.connect(target), target.post(_messages(room), LOUD)
-        for _ in range(LOUD_MESSAGES):
-            (await soon(caller.send(request), "answer to a POST")).expect(202)
         caller.close()
+
+    async def _new_place(self, caller: Caller, target: Target) -> Place:
+        self._rooms += 1
+        answer = await _told(caller, target.post("/llm/room", b"{}"), 201)
+        return Place(json.loads(answer)["data"]["id"])
 
     async def _see_end(self, unread: "Unread") -> None:
         try:
