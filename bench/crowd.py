@@ -15,6 +15,8 @@ MARK = re.compile(rb"\nid: (\d+)\nevent: ([a-z:_]+)\n")
 class Crowd:
     """`size` followers of one path; counts the events delivered to all, and the reads they took.
 
+    They begin with the room's first event; `gaps` counts what did not follow the event before it.
+
     The first one reads event names; the others only count `id:` lines and note the last id. Each
     event whose name is in `marks` is called back as `on_all(name, at)` once everybody has it, in
     order of ids; `at` is the `perf_counter` second at which the last follower read it.
@@ -23,6 +25,7 @@ class Crowd:
     def __init__(self, size: int, marks: frozenset[bytes]) -> None:
         self.deliveries = 0
         self.reads = 0
+        self.gaps = 0
         self.on_all: Callable[[bytes, float], None] = lambda _name, _at: None
         self._marks = marks
         self._last = [0] * size
@@ -39,7 +42,9 @@ class Crowd:
             )
 
     def check(self) -> None:
-        """Raise RuntimeError if a follower was cut off: its events would be missing silently."""
+        """Raise RuntimeError if a follower was cut off, or missed an event, or got one twice."""
+        if self.gaps:
+            raise RuntimeError(f"events are missing or doubled in {self.gaps} places")
         lost = [follower.lost for follower in self._followers if follower.lost is not None]
         if lost:
             raise RuntimeError(f"{len(lost)} of {len(self._followers)} followers cut: {lost[0]}")
@@ -54,8 +59,10 @@ class Crowd:
         if start < 0:
             return
         self.reads += 1
-        self.deliveries += block.count(ID)
+        events = block.count(ID)
+        self.deliveries += events
         before, last = self._last[number], int(block[start + 5 : block.index(b"\n", start + 5)])
+        self.gaps += last != before + events
         self._last[number] = last
         if number == 0:
             self._read(block)

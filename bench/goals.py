@@ -144,6 +144,17 @@ def fan_out(found: Findings, floors: Mapping[str, float]) -> list[Row]:
     return lines
 
 
+def interrupts(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
+    """Stop turns, whoever runs them."""
+    if "interrupt" not in found:
+        return []
+    one = found["interrupt"]
+    p50, p99 = f"{one.p50:.1f} ms", f"{one.p99:.1f} ms"
+    return [
+        Row("interrupt to turn end, 40 turns stream: p95", p50, p99, "", one.value, "ms", 250, 60)
+    ]
+
+
 def footprint(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
     """Memory and start."""
     lines = []
@@ -158,4 +169,4 @@ def footprint(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
     return lines
 
 
-MAKERS = (latency, turns, fan_out, footprint)
+MAKERS = (latency, turns, fan_out, interrupts, footprint)

@@ -57,7 +57,7 @@ class Run:
         return found
 
     def ours(self) -> dict[str, Finding]:
-        """Measure the product on the servers of the floors, then its start on its own."""
+        """Measure the product on the servers of the floors, then what has a stack of its own."""
         found: dict[str, Finding] = {}
         chosen = [] if self._asked.floors_only else list(filter(self.wanted, scenarios.PRODUCT))
         if chosen:
@@ -66,9 +66,10 @@ class Run:
                     print(scenario.name, file=sys.stderr, flush=True)
                     given = scenarios.arguments(scenario, self._servers, stack)
                     found |= scenarios.run(scenario, given, quick=self._asked.quick)
-        if not self._asked.floors_only and self.wanted(scenarios.START):
-            print("start", file=sys.stderr, flush=True)
-            found |= scenarios.run(scenarios.START, [], quick=self._asked.quick)
+        alone = [] if self._asked.floors_only else filter(self.wanted, scenarios.ALONE)
+        for scenario in alone:
+            print(scenario.name, file=sys.stderr, flush=True)
+            found |= scenarios.run(scenario, [], quick=self._asked.quick)
         return found
 
 

@@ -10,7 +10,7 @@ from typing import Self
 class Finding:
     """One measured thing: milliseconds for p50, p99 and worst, events per second for the rate.
 
-    `value` is for what is neither (MB, kB, s). Members that were not measured are 0.
+    `value` is for what is neither (MB, kB, s, a p95 in ms). Members that were not measured are 0.
     """
 
     name: str

@@ -39,8 +39,12 @@ PRODUCT = (
     Scenario("throughput", "bench.product.throughput", 12_000, 1_000, "product"),
     Scenario("fanout", "bench.product.fanout", 300, 20, "product"),
 )
-START = Scenario("start", "bench.product.start", 0, 0)
-NAMES = tuple(scenario.name for scenario in (*FLOORS, *PRODUCT, START))
+# These start a stack of their own.
+ALONE = (
+    Scenario("interrupts", "bench.product.interrupts", 300, 40),
+    Scenario("start", "bench.product.start", 0, 0),
+)
+NAMES = tuple(scenario.name for scenario in (*FLOORS, *PRODUCT, *ALONE))
 
 
 def arguments(scenario: Scenario, servers: Servers, product: Product | None) -> list[str]:

@@ -45,3 +45,20 @@ def _once(events: list[Record], told: list[str]) -> list[str]:
     if outputs != len(told):
         found.append(f"{outputs} outputs for {len(told)} messages")
     return found
+
+
+def answered(events: list[Record], expected: dict[str, str]) -> list[str]:
+    """Return which messages did not complete with exactly their expected text, by their ids."""
+    outputs = {
+        event["turn_id"]: event["payload"]["text"]
+        for event in events
+        if event["event_type"] == "actor:output"
+    }
+    ends = [event["payload"] for event in events if event["event_type"] == "actor:turn_end"]
+    found = [f"a turn is {end['status']}" for end in ends if end["status"] != "completed"]
+    texts = {end["message_id"]: outputs.get(end["turn_id"]) for end in ends}
+    return found + [
+        f"message {message}: answered {texts.get(message)!r}, not {text!r}"
+        for message, text in expected.items()
+        if texts.get(message) != text
+    ]

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,16 +71,24 @@ class RoomClient:
                     await asyncio.sleep(_AGAIN_S)
         return events
 
-    async def read_on(self, room: str, after: int, on_event: Callable[[Record], object]) -> None:
-        """Follow a room from a position on until the stream ends, or ``on_event`` returns true."""
+    async def read_on(
+        self,
+        room: str,
+        after: int,
+        on_event: Callable[[Record], object],
+        on_delta: Callable[[Record], object] = lambda _: False,
+    ) -> None:
+        """Follow a room from a position on until the stream ends, or a callback returns true."""
         headers = {**self.headers, "Last-Event-ID": str(after)}
         url = f"{self._next_url()}/llm/room/{room}/events"
         async with self.http.stream("GET", url, headers=headers) as answer:
             if answer.status_code != httpx.codes.OK:
                 await asyncio.sleep(_AGAIN_S)
                 return
-            async for event in _events(answer):
-                if on_event(event):
+            async for name, durable, data in _frames(answer):
+                if durable and on_event(data):
+                    return
+                if name == "actor:delta" and on_delta(data):
                     return
 
     async def _follow_once(self, room: str, events: list[Record], until: str, count: int) -> None:
@@ -100,6 +108,11 @@ class RoomClient:
             events += page["data"]
             if not page["has_more"]:
                 return events
+
+    async def get(self, path: str) -> Record:
+        """Return a record that a gateway shows."""
+        data: Record = (await self._read(path))["data"]
+        return data
 
     async def _read(self, path: str) -> Record:
         """GET until a gateway answers."""
@@ -124,14 +137,14 @@ def _is_open(answer: httpx.Response) -> bool:
     )
 
 
-async def _events(answer: httpx.Response) -> Any:
-    """Yield the durable events of a stream; frames without an id are not durable."""
+async def _frames(answer: httpx.Response) -> AsyncIterator[tuple[str, bool, Record]]:
+    """Yield a stream's frames that have data: name, whether they are durable (have an id), data."""
     frame: dict[str, str] = {}
     async for line in answer.aiter_lines():
         if line:
             name, _, value = line.partition(":")
             frame[name] = value.removeprefix(" ")
             continue
-        if "id" in frame and "data" in frame:
-            yield json.loads(frame["data"])
+        if "data" in frame:
+            yield frame.get("event", ""), "id" in frame, json.loads(frame["data"])
         frame = {}

@@ -30,6 +30,7 @@ PROVIDERS: tuple[Provider, ...] = (SCRIPTED,)
 TOOLS: tuple[Tool, ...] = (
     Tool("echo", "Echo", "Returns its arguments as they are.", idempotent=True),
     Tool("fail", "Fail", "Ends with an error, to see how a turn goes on.", idempotent=True),
+    Tool("wait", "Wait", "Waits `ms` milliseconds, to see a call under way.", idempotent=True),
 )
 
 

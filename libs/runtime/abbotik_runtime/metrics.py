@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -41,6 +43,7 @@ class Metrics:
         self.settled = self.counter("settled", "Messages settled.", "service", "outcome")
         self.loop_passes = self.counter("loop_passes", "Passes of loops.", "loop", "outcome")
         self.loop_seconds = self.histogram("loop", "Duration of a pass.", "loop")
+        self.gauge("tasks", "Tasks of the event loop.").set_function(_tasks)
         self.check = self.gauge("check", "1 where a readiness check is green.", "check")
 
     def published_core(self, subject: str) -> None:
@@ -85,3 +88,11 @@ def family(subject: str) -> str:
     """Return a subject's first token, `cmd` or `evt` for example: the only part used as label."""
     first, dot, _ = subject.partition(".")
     return first if dot and first.isalpha() else "other"
+
+
+def _tasks() -> int:
+    """Return how many tasks there are; asked outside of a loop, none."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

@@ -109,9 +109,12 @@ class RoomWorker:
     async def drain(self) -> None:
         """Take nothing new, let turns end or hand them over, project what is owed, leave."""
         self._runner.draining = True
-        await self._commands.stop()
-        await self._reminders.stop()
-        await self._triggers.stop()
+        pulls = (self._commands, self._reminders, self._triggers)
+        for pull in pulls:
+            await pull.stop()
+        # What was under way may still claim a room: it is handed over with the others.
+        for pull in pulls:
+            await pull.drained(_TURN_PATIENCE_S)
         await self._runner.drain(_TURN_PATIENCE_S)
         for loop in self._care:
             await loop.stop()

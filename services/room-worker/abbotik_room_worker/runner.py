@@ -116,7 +116,7 @@ class TurnRunner:
         return key in self.slots.held
 
     def noticed(self, room: Room) -> None:
-        """Look at a room after a commit or a read: start, stop or drop its turn, or say so."""
+        """Look at a room after a commit or a read: start, stop, drop or hand over its turn."""
         key = (room.tenant, room.id)
         held = self.slots.held.get(key)
         ours = room.lease is not None and room.lease.session == self._keeper.session
@@ -126,7 +126,10 @@ class TurnRunner:
             held = None
         if held is not None:
             _pass_on_stop(held.performance, room)
-        elif ours and room.turn is not None and not self.draining:
+        elif ours and room.turn is not None and self.draining:
+            # Claimed with a slot that was promised before; it would wait for this session's end.
+            self._aside(self._hand_over(key, room.epoch))
+        elif ours and room.turn is not None:
             self._start(key, room, room.turn)
         elif room.lease is not None and _is_told_to_stop(room):
             self._aside(self._signals.nudge(room.id))
@@ -144,7 +147,7 @@ class TurnRunner:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience_s)
         for held in leftover:
-            await self._hand_over(held)
+            await self._hand_over(held.key, held.epoch)
         while self._asides:
             await asyncio.gather(*self._asides)
 
@@ -225,15 +228,15 @@ class TurnRunner:
         yields = held.turns % _TURNS_IN_A_ROW == 0 and self.rooms_wait()
         return None if self.draining or yields else self._claim()
 
-    async def _hand_over(self, held: _Held) -> None:
+    async def _hand_over(self, key: RoomKey, epoch: int) -> None:
         try:
-            applied = await self._keeper.held(held.key, HandOver(self._keeper.session, held.epoch))
+            applied = await self._keeper.held(key, HandOver(self._keeper.session, epoch))
         except UnavailableError as error:
             # The session ends with this process; others recover the turn from the log.
-            log.warning("turn.not_handed_over", room=held.key[1], error=str(error))
+            log.warning("turn.not_handed_over", room=key[1], error=str(error))
             return
         if not isinstance(applied, Nothing):
-            await self._say_waiting(held.key)
+            await self._say_waiting(key)
 
     async def _say_waiting(self, key: RoomKey) -> None:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from abbotik_contracts.room_log import Record
+from abbotik_kernel.outcome import Done
 from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
 from tests.fakes.room_worker.sessions import EXPIRY_MS
 from tests.service.room_worker.house import TENANT, House, Worker
@@ -198,6 +200,25 @@ async def test_drain_hands_over_what_still_runs(house: House) -> None:
     assert house.outputs(room) == ['{"ran": 1}\ndone']
     assert house.payloads(room, "room:recovered") == [{"epoch": 2, "previous_worker": None}]
     assert "error" not in house.types(room)
+
+
+async def test_claim_that_commits_while_draining_is_handed_over(house: House) -> None:
+    """A slot that was promised before the drain leaves no room with a session that ends."""
+    leaving, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(leaving)
+    leaving.room_log.gate.clear()
+    leaving.room_log.at_gate.clear()
+    handling = asyncio.ensure_future(leaving.handle(house.message(room, "!say done")))
+    await leaving.room_log.at_gate.wait()
+    leaving.runner.draining = True
+    leaving.room_log.gate.set()
+    assert isinstance(await handling, Done)
+    await leaving.runner.drain(5)
+    assert house.log(room)[-1]["state"]["lease"] is None
+    assert await other.take((TENANT, room)) is None
+    await other.rested()
+    assert house.outputs(room) == ["done"]
+    assert house.payloads(room, "room:recovered") == [{"epoch": 2, "previous_worker": None}]
 
 
 async def test_drain_lets_a_short_turn_end(house: House) -> None:

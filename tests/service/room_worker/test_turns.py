@@ -174,6 +174,8 @@ async def test_tool_call_is_two_steps_in_the_log(house: House) -> None:
         (ToolPolicy(mode="allow", tools=["echo"]), "!tool echo {}", None),
         (ToolPolicy(), "!tool nothing {}", "TOOL_FAILED"),
         (ToolPolicy(), '!tool fail {"message": "no"}', "TOOL_FAILED"),
+        (ToolPolicy(), '!tool wait {"ms": 1}', None),
+        (ToolPolicy(), '!tool wait {"ms": "1"}', "TOOL_FAILED"),
     ],
 )
 async def test_policy_decides_before_each_call(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from abbotik_runtime.metrics import Metrics, family
@@ -36,3 +38,19 @@ def test_two_processes_in_one_do_not_collide() -> None:
     """Each Metrics has a registry of its own, so that tests can make as many as they like."""
     Metrics("one")
     Metrics("two")
+
+
+async def test_tasks_are_those_of_the_loop() -> None:
+    """A task more is one more, until it ends; outside of a loop there are none."""
+    metrics = Metrics("sample")
+
+    def tasks() -> float:
+        return metrics.registry.get_sample_value("abbotik_tasks") or 0.0
+
+    before = tasks()
+    task = asyncio.create_task(asyncio.sleep(60))
+    assert tasks() == before + 1
+    task.cancel()
+    await asyncio.wait([task])
+    assert tasks() == before
+    assert await asyncio.to_thread(tasks) == 0
