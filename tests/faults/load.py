@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 
@@ -129,11 +129,16 @@ class Load:
             return
 
     async def replay(self) -> list[Sightings]:
-        """Read every room once more from its first event, through any gateway."""
+        """Read every room once more from its first event, through any gateway.
+
+        A replay that does not end is given up: what it did not show is missing.
+        """
         found = []
         for number, room in enumerate(self.sightings):
             again = Sightings(room, "replay")
-            await self._follower(again, number).read("?follow=false")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._follower(again, number).read("?follow=false")
             found.append(again)
         return found
 
