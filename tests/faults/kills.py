@@ -1,6 +1,6 @@
 """`make kills`: kill room-workers again and again, a line for each, and the page's table.
 
-KILLS=1000 kills so many, MINUTES=30 ends after that time whatever comes first. Each portion of 24
+KILLS=1000 kills so many, MINUTES=30 ends after that time whatever comes first. Each portion of 48
 kills has rooms of its own, and its lines are written when the checker has looked at all of it.
 """
 
@@ -23,7 +23,7 @@ from tests.faults.portion import CampaignStack, run_portion
 from tests.faults.run import commit, say
 from tests.stack import ROOT
 
-PORTION = 24
+PORTION = 48
 
 
 def options() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """A portion of a kill campaign: fresh rooms under load, one kill after another, then the checker.
 
-A round kills one or two of the three room-workers with signal 9 at the same moment, starts them
+A round kills two or three of the four room-workers with signal 9 at the same moment, starts them
 again at once, and ends when every room whose turn ran on them has gone on.
 """
 
@@ -24,9 +24,9 @@ from tests.faults.stored import Stored
 from tests.stack import Stack
 
 WORKER = "room-worker"
-WORKERS = services.numbered(WORKER, 3)
+WORKERS = services.numbered(WORKER, 4)
 # One is left in any case.
-AT_ONCE = (1, 2)
+AT_ONCE = (2, 3)
 ROOMS = 12
 WRITERS = 3
 # So many events are seen between two rounds: then all workers have turns again.
@@ -36,7 +36,7 @@ SETTLE_S = 30.0
 
 
 class CampaignStack(Stack):
-    """Two gateways and three room-workers; ``sessions`` are those of the workers, by name."""
+    """Two gateways and four room-workers; ``sessions`` are those of the workers, by name."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, gateways=2, room_workers=0)
