@@ -7,6 +7,7 @@ again at once, and ends when every room whose turn ran on them has gone on.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import time
@@ -39,7 +40,7 @@ class CampaignStack(Stack):
     """Two gateways and four room-workers; ``sessions`` are those of the workers, by name."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, gateways=2, room_workers=0)
+        super().__init__(folder, gateways=2, room_workers=len(WORKERS))
         self.sessions: dict[str, str] = {}
 
     @property
@@ -48,20 +49,20 @@ class CampaignStack(Stack):
         return dict(zip(services.numbered(services.GATEWAY, 2), self.urls, strict=True))
 
     def start(self) -> None:
-        """Start everything; the room-workers one by one, to know whose session is whose."""
+        """Start everything."""
         super().start()
-        for _ in WORKERS:
-            self._note_session(self.add(WORKER))
+        self._note_sessions(WORKERS)
 
-    def start_again(self, name: str) -> None:
-        """Start a killed room-worker and return when it is ready."""
-        self.spawn([name])
-        self.wait_ready([name])
-        self._note_session(name)
+    def start_again(self, names: list[str]) -> None:
+        """Start killed room-workers and return when they are ready."""
+        self.spawn(names)
+        self.wait_ready(names)
+        self._note_sessions(names)
 
-    def _note_session(self, name: str) -> None:
-        with Stored(self.mongo_url, self.database) as stored:
-            self.sessions[name] = stored.newest_session()
+    def _note_sessions(self, names: list[str]) -> None:
+        for name in names:
+            lines = [line for line in self.log(name).splitlines() if '"session.begun"' in line]
+            self.sessions[name] = json.loads(lines[-1])["session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ async def run_portion(stack: CampaignStack, seed: int, count: int, until: float)
                 died = await asyncio.to_thread(_kill, stack, stored, victims, list(load.sightings))
                 kills += died
                 await asyncio.gather(
-                    asyncio.to_thread(_start_again, stack, victims), _all_go_on(load, died)
+                    asyncio.to_thread(stack.start_again, victims), _all_go_on(load, died)
                 )
             await load.wind_down()
             fault = Fault(WORKER, "kill", began, healed=time.time())
@@ -124,11 +125,6 @@ def _die(stack: CampaignStack, victim: str) -> Death:
     pid, at = stack.pids[victim], time.time()
     stack.kill(victim)
     return Death(victim, pid, stack.sessions[victim], at, gone=time.time())
-
-
-def _start_again(stack: CampaignStack, victims: list[str]) -> None:
-    for victim in victims:
-        stack.start_again(victim)
 
 
 async def _all_go_on(load: Load, kills: list[Kill]) -> None:

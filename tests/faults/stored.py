@@ -14,11 +14,10 @@ from tests.faults.history import Record, RoomLog
 
 
 class Stored:
-    """Reads the logs of rooms, who holds them, and who works."""
+    """Reads the logs of rooms and who holds them."""
 
     def __init__(self, mongo_url: str, database: str) -> None:
         self._client = MongoClient[Record](mongo_url)
-        self._workers = self._client[database]["workers"]
         self._entries = self._client[database].get_collection(
             "room_log", read_concern=ReadConcern("majority")
         )
@@ -35,13 +34,6 @@ class Stored:
     ) -> None:
         """Close the connection."""
         self._client.close()
-
-    def newest_session(self) -> str:
-        """Return the session of the room-worker that started last: sessions sort by that."""
-        newest = self._workers.find_one(sort=[("_id", -1)])
-        if newest is None:
-            raise LookupError("no room-worker has a session")
-        return cast("str", newest["_id"])
 
     def held_by(self, session: str, rooms: Iterable[str]) -> list[str]:
         """Return those of the rooms whose turn a worker's session runs."""
