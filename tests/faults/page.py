@@ -19,9 +19,11 @@ HEAD = (
     *("recovered after, p50", "p95", "max"),
 )
 KILLS_HEAD = (
-    *("kills", "portions", "messages", "events", "takeovers", "not taken over"),
+    *("load average", "kills", "portions", "messages", "events", "takeovers", "not taken over"),
     *("lost", "doubled", "out of order", "other violations", "takeover p50", "p95", "max"),
 )
+# Four for each of two cores.
+CALM = 8
 HARMS = ("lost", "doubled", "out_of_order")
 
 
@@ -36,7 +38,14 @@ def table(lines: Iterable[Record]) -> str:
 
 
 def kills_table(lines: Sequence[Record]) -> str:
-    """Return the table of all kills: one row. Each line repeats what its whole portion came to."""
+    """Return the table of all kills, and of those while the machine was not crowded."""
+    calm = [line for line in lines if line["portion"]["load_average"] < CALM]
+    rows = [_kills_row("any", lines), _kills_row(f"below {CALM}", calm)]
+    return _drawn(KILLS_HEAD, rows)
+
+
+def _kills_row(which: str, lines: Sequence[Record]) -> list[str]:
+    # Each line repeats what its whole portion came to.
     portions = {(line["seed"], line["portion"]["began"]): line["portion"] for line in lines}
     times = sorted(time for line in lines for time in line["takeover_s"])
     held = sum(line["held"] for line in lines)
@@ -46,8 +55,7 @@ def kills_table(lines: Sequence[Record]) -> str:
     ]
     others = sum(len(portion["violations"]) for portion in portions.values()) - sum(counted[2:])
     numbers = [len(lines), len(portions), *counted[:2], len(times), held - len(times)]
-    row = [*map(str, [*numbers, *counted[2:], others]), *_percentiles(times)]
-    return _drawn(KILLS_HEAD, [row])
+    return [which, *map(str, [*numbers, *counted[2:], others]), *_percentiles(times)]
 
 
 def _row(cell: str, runs: list[Record]) -> list[str]:

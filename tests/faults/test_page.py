@@ -35,7 +35,9 @@ def test_runs_of_a_cell_are_one_row(newest_first: bool) -> None:
     ]
 
 
-def _kill(seed: int, held: int, takeover_s: list[float], violations: list[str]) -> Record:
+def _kill(
+    seed: int, load: float, held: int, takeover_s: list[float], violations: list[str]
+) -> Record:
     portion = {
         "began": "2026-01-01T00:00:00.000+00:00",
         "messages": 100,
@@ -44,16 +46,23 @@ def _kill(seed: int, held: int, takeover_s: list[float], violations: list[str]) 
         "doubled": 0,
         "out_of_order": 0,
         "violations": violations,
+        "load_average": load,
     }
     return {"seed": seed, "held": held, "takeover_s": takeover_s, "portion": portion}
 
 
 def test_a_portion_counts_once_however_many_kills_it_has() -> None:
-    """Takeovers are pooled over kills; what a portion came to is added up over portions."""
+    """Takeovers are pooled over kills; what a portion came to is added up over portions.
+
+    What ran while the machine was not crowded has a row of its own.
+    """
     lines = [
-        _kill(1, 2, [3.0, 4.0], ["I1", "C8"]),
-        _kill(1, 1, [], ["I1", "C8"]),
-        _kill(2, 1, [2.0], []),
+        _kill(1, 9.0, 2, [3.0, 4.0], ["I1", "C8"]),
+        _kill(1, 9.0, 1, [], ["I1", "C8"]),
+        _kill(2, 7.9, 1, [2.0], []),
     ]
     rows = kills_table(lines).splitlines()[2:]
-    assert rows == ["| 3 | 2 | 200 | 800 | 3 | 1 | 1 | 0 | 0 | 1 | 3.00 s | 4.00 s | 4.00 s |"]
+    assert rows == [
+        "| any | 3 | 2 | 200 | 800 | 3 | 1 | 1 | 0 | 0 | 1 | 3.00 s | 4.00 s | 4.00 s |",
+        "| below 8 | 1 | 1 | 100 | 400 | 1 | 0 | 0 | 0 | 0 | 0 | 2.00 s | 2.00 s | 2.00 s |",
+    ]
