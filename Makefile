@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := up
-.PHONY: up test check bench faults soak fmt docs lock compose-test clean embedded dev
+.PHONY: up test check bench faults kills soak fmt docs lock compose-test clean embedded dev
 
 up: embedded
 	@exec $(BIN)/abbotik up --with-parent
@@ -30,6 +30,10 @@ faults: dev
 # MINUTES=3 is shorter.
 soak: dev
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
+
+# KILLS=1000 kills so many room workers, MINUTES=60 ends after that time in any case.
+kills: dev
+	@$(BIN)/python -m tests.faults.kills --kills $(or $(KILLS),100) --minutes $(or $(MINUTES),15)
 
 fmt: dev
 	@$(BIN)/ruff check --quiet --fix-only $(SOURCES)

@@ -13,12 +13,13 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 
 from tests.faults.follower import AGAIN_S, GIVE_UP_S, Follower
-from tests.faults.history import Call, Record, Sightings
+from tests.faults.history import Call, Fault, History, Record, Sightings
+from tests.faults.stored import Stored
 
 ROOMS = 30
 WRITERS = 8
@@ -33,24 +34,36 @@ OPEN = ("COMMAND_UNCONFIRMED", "SERVICE_UNAVAILABLE", "IDEMPOTENCY_IN_PROGRESS")
 class Load:
     """Runs against gateways, given as base URLs by name; ``calls`` and ``sightings`` are kept.
 
-    ``seed`` decides who posts what and where.
+    ``seed`` decides who posts what and where. Writers post until `wind_down`, or until they have
+    made that many ``posts`` together. ``events`` is how many the followers have seen in all.
     """
 
-    def __init__(self, gateways: Mapping[str, str], token: str, seed: int) -> None:
+    def __init__(
+        self,
+        gateways: Mapping[str, str],
+        token: str,
+        seed: int,
+        *,
+        rooms: int = ROOMS,
+        writers: int = WRITERS,
+        posts: float = math.inf,
+    ) -> None:
         self.calls: list[Call] = []
         self.sightings: dict[str, Sightings] = {}
         self._gateways = list(gateways.items())
         self._token = token
         self._seed = seed
+        self._rooms = rooms
+        self._writers_wanted = writers
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {token}"},
             timeout=None,  # noqa: S113 - each call is bounded as a whole
             limits=httpx.Limits(max_connections=None),
         )
-        self._posts_left = math.inf
+        self._posts_left = posts
         self._posted: dict[str, int] = {}
         self._ended: dict[str, set[str]] = {}
-        self._events = 0
+        self.events = 0
         self._change = asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,7 +72,8 @@ class Load:
     async def running(self) -> AsyncIterator[Load]:
         """Rent the rooms and run writers and followers; whatever still runs is ended."""
         try:
-            for room in await asyncio.gather(*(self._rent(number) for number in range(ROOMS))):
+            rooms = await asyncio.gather(*map(self._rent, range(self._rooms)))
+            for room in rooms:
                 self._posted[room], self._ended[room] = 0, set()
                 self.sightings[room] = Sightings(room, "follower")
             followers = [
@@ -67,7 +81,9 @@ class Load:
                 for number, sightings in enumerate(self.sightings.values())
             ]
             self._tasks += [asyncio.create_task(one.follow()) for one in followers]
-            self._writers = [asyncio.create_task(self._write(one)) for one in range(WRITERS)]
+            self._writers = [
+                asyncio.create_task(self._write(one)) for one in range(self._writers_wanted)
+            ]
             self._tasks += self._writers
             yield self
         finally:
@@ -76,12 +92,26 @@ class Load:
     async def seen(self, events: int) -> None:
         """Return once the followers have seen that many events in all; TimeoutError if never."""
         async with asyncio.timeout(PATIENCE_S):
-            await self._until(lambda: self._events >= events)
+            await self.until(lambda: self.events >= events)
 
-    async def wind_down(self) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds, looking after each event that a follower sees."""
+        while not condition():
+            await self._change.wait()
+
+    async def history(self, fault: Fault, stored: Stored, within_s: float) -> History:
+        """Settle, and return what clients were told, followers saw and the logs hold."""
+        await self.settle(
+            lambda: {room: len(stored.log(room).events) for room in self.sightings}, within_s
+        )
+        logs = [stored.log(room) for room in self.sightings]
+        replays = await self.replay()
+        return History(fault, self.calls, [*self.sightings.values(), *replays], logs)
+
+    async def wind_down(self, within_s: float = 2 * PATIENCE_S) -> None:
         """Return once the last posts are made, or nobody can make them."""
-        self._posts_left = LAST_POSTS
-        await asyncio.wait(self._writers, timeout=2 * PATIENCE_S)
+        self._posts_left = min(self._posts_left, LAST_POSTS)
+        await asyncio.wait(self._writers, timeout=within_s)
 
     async def settle(self, heads: Callable[[], Mapping[str, int]], within_s: float) -> None:
         """Return once every accepted message has ended and each follower is at the head of its log.
@@ -90,20 +120,25 @@ class Load:
         """
         try:
             async with asyncio.timeout(within_s):
-                await self._until(self._all_ended)
+                await self.until(self._all_ended)
                 at = await asyncio.to_thread(heads)
-                await self._until(
+                await self.until(
                     lambda: all(self.sightings[room].cursor >= at[room] for room in at)
                 )
         except TimeoutError:
             return
 
     async def replay(self) -> list[Sightings]:
-        """Read every room once more from its first event, through any gateway."""
+        """Read every room once more from its first event, through any gateway.
+
+        A replay that does not end is given up: what it did not show is missing.
+        """
         found = []
         for number, room in enumerate(self.sightings):
             again = Sightings(room, "replay")
-            await self._follower(again, number).read("?follow=false")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._follower(again, number).read("?follow=false")
             found.append(again)
         return found
 
@@ -115,7 +150,7 @@ class Load:
         return itertools.islice(itertools.cycle(self._gateways), number % 2, None)
 
     def _saw(self, event: Record) -> None:
-        self._events += 1
+        self.events += 1
         if event["event_type"] == "actor:turn_end":
             self._ended[event["room_id"]].add(event["payload"]["message_id"])
         # Whoever waits looks again; the next change has an event of its own.
@@ -137,10 +172,6 @@ class Load:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            await self._change.wait()
-
     async def _rent(self, number: int) -> str:
         url = self._gateways[number % len(self._gateways)][1]
         headers = {"Idempotency-Key": str(uuid.uuid4())}
@@ -157,7 +188,7 @@ class Load:
         chance = random.Random(f"{self._seed}:{number}")  # noqa: S311 - repeatable, no secret
         gateways = self._from(number)
         while self._posts_left > 0:
-            await self._until(lambda: bool(self._free()))
+            await self.until(lambda: bool(self._free()))
             self._posts_left -= 1
             await self._post(chance.choice(self._free()), chance, gateways)
 

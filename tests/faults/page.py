@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, made from the results of all runs."""
+"""The tables of docs/reliability.md, made from the results of all runs and all kills."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from tests.stack import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
 RESULTS = ROOT / "bench" / "faults"
-BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->"
+RUNS, KILLS = "[0-9]*.jsonl", "kills-*.jsonl"
 HEAD = (
     *("fault", "runs", "messages", "lost", "doubled", "out of order", "other violations"),
     *("recovered after, p50", "p95", "max"),
 )
+KILLS_HEAD = (
+    *("load average", "kills", "portions", "messages", "events", "takeovers", "not taken over"),
+    *("lost", "doubled", "out of order", "other violations", "takeover p50", "p95", "max"),
+)
+# Four for each of two cores.
+CALM = 8
 HARMS = ("lost", "doubled", "out_of_order")
 
 
@@ -27,8 +33,28 @@ def table(lines: Iterable[Record]) -> str:
     for line in lines:
         by_cell[line["cell"]].append(line)
     names = [str(cell) for cell in [*CELLS, *CLUSTERED_CELLS]]
-    rows = [_row(name, by_cell[name]) for name in names if name in by_cell]
-    return "\n".join([_cells(HEAD), _cells(["---"] * len(HEAD)), *map(_cells, rows)]) + "\n"
+    return _drawn(HEAD, [_row(name, by_cell[name]) for name in names if name in by_cell])
+
+
+def kills_table(lines: Sequence[Record]) -> str:
+    """Return the table of all kills, and of those while the machine was not crowded."""
+    calm = [line for line in lines if line["portion"]["load_average"] < CALM]
+    rows = [_kills_row("any", lines), _kills_row(f"below {CALM}", calm)]
+    return _drawn(KILLS_HEAD, rows)
+
+
+def _kills_row(which: str, lines: Sequence[Record]) -> list[str]:
+    # Each line repeats what its whole portion came to.
+    portions = {(line["seed"], line["portion"]["began"]): line["portion"] for line in lines}
+    times = sorted(time for line in lines for time in line["takeover_s"])
+    held = sum(line["held"] for line in lines)
+    counted = [
+        sum(portion[what] for portion in portions.values())
+        for what in ("messages", "events", *HARMS)
+    ]
+    others = sum(len(portion["violations"]) for portion in portions.values()) - sum(counted[2:])
+    numbers = [len(lines), len(portions), *counted[:2], len(times), held - len(times)]
+    return [which, *map(str, [*numbers, *counted[2:], others]), *_percentiles(times)]
 
 
 def _row(cell: str, runs: list[Record]) -> list[str]:
@@ -37,7 +63,11 @@ def _row(cell: str, runs: list[Record]) -> list[str]:
     times = sorted(time for run in runs for time in run["recovery_s"])
     accepted = sum(run["counts"]["accepted"] for run in runs)
     counts = [len(runs), accepted, *harms, violations - sum(harms)]
-    return [cell, *map(str, counts), *(_seconds(times, share) for share in (0.5, 0.95, 1.0))]
+    return [cell, *map(str, counts), *_percentiles(times)]
+
+
+def _percentiles(times: Sequence[float]) -> list[str]:
+    return [_seconds(times, share) for share in (0.5, 0.95, 1.0)]
 
 
 def _seconds(times: Sequence[float], share: float) -> str:
@@ -47,17 +77,25 @@ def _seconds(times: Sequence[float], share: float) -> str:
     return f"{times[max(0, math.ceil(len(times) * share) - 1)]:.2f} s"
 
 
-def _cells(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _drawn(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)) + "\n"
 
 
 def refresh() -> None:
-    """Put the table of all results into the page, between its markers."""
-    lines = [
+    """Put the tables of all results into the page, each between its markers."""
+    text = _put(PAGE.read_text(), "faults", table(_lines(RUNS)))
+    PAGE.write_text(_put(text, "kills", kills_table(_lines(KILLS))))
+
+
+def _lines(files: str) -> list[Record]:
+    return [
         json.loads(line)
-        for file in sorted(RESULTS.glob("*.jsonl"))
+        for file in sorted(RESULTS.glob(files))
         for line in file.read_text().splitlines()
     ]
-    text = PAGE.read_text()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(f"{text[:start]}\n{table(lines)}\n{text[end:]}")
+
+
+def _put(text: str, name: str, drawn: str) -> str:
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, after = text.index(begin) + len(begin), text.index(end)
+    return f"{text[:before]}\n{drawn}\n{text[after:]}"

@@ -11,6 +11,7 @@ import pytest
 
 from abbotik_cli import process
 from abbotik_cli.process import Process
+from tests.eventually import eventually_sync
 
 SLEEP = ("sleep", "60")
 
@@ -19,6 +20,8 @@ SLEEP = ("sleep", "60")
 def sleeper() -> Iterator[tuple[subprocess.Popen[bytes], Process]]:
     """Yield a process in a session of its own, and its record."""
     with subprocess.Popen(SLEEP, start_new_session=True) as child:
+        # Until its arguments are laid out it could be any program, and counts as every one.
+        eventually_sync(lambda: Path(f"/proc/{child.pid}/cmdline").read_bytes() != b"")
         record = Process.of(child.pid, SLEEP)
         assert record is not None
         yield child, record

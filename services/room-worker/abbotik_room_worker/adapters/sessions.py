@@ -86,6 +86,8 @@ class MongoSessions:
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
         else:
             self._clock.correct(_ms(cast("dict[str, Any]", renewed)["renewed_at"]), asked_ms)
+            if not self.begun.is_set():
+                log.info("session.begun", session=self._session)
             self.begun.set()
         if sent >= self._good_until:
             self._unbroken_since = sent
