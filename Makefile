@@ -11,8 +11,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 up: embedded
 	@exec $(BIN)/abbotik up --with-parent
 
+# Two at a time, since most tests wait for processes; servers that are given can serve only one.
 test: dev
-	@ABBOTIK_TEST_VENV="$(CURDIR)/.venv" $(BIN)/python -m pytest $(ARGS)
+	@ABBOTIK_TEST_VENV="$(CURDIR)/.venv" $(BIN)/python -m pytest \
+		$(if $(ABBOTIK_TEST_NATS_URL)$(ABBOTIK_TEST_MONGO_URL),,-n 2 --dist loadfile) $(ARGS)
 
 check: dev
 	@$(BIN)/ruff check --quiet $(SOURCES)

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,18 @@ for _name in [name for name in os.environ if name.startswith("ABBOTIK_")]:
 os.environ.pop("HOST", None)
 
 _RUNGS: dict[str, str] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the run, where this is one of the processes that share it, which servers it used."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["rungs"] = _RUNGS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear that from such a process; one that crashed says nothing."""
+    _RUNGS.update(getattr(node, "workeroutput", {}).get("rungs", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
