@@ -20,8 +20,8 @@ ROOMS = 20
 # Messages until a room is released and another one is rented in its place.
 LIFE = 30
 PAUSE_S = 0.5
-FOLLOWERS = 200
-STAY_S = 2.0
+FOLLOWERS = 60
+STAY_S = 3.0
 # At each gateway so many that read again when they lag, and so many that do not in time.
 STALLED = 3
 # For that neither the bounds of who does not read have room, nor has the kernel.
@@ -228,7 +228,7 @@ class Unread:
         await asyncio.get_running_loop().sock_connect(sock, (target.host, target.port))
         reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
         writer.write(f"{target.head('GET', path)}Connection: close\r\n\r\n".encode())
-        await soon(reader.readuntil(b"room:rented"), "first event")
+        await asyncio.wait_for(reader.readuntil(b"room:rented"), LATE_S)
         return cls(reader, writer)
 
     async def rest(self) -> bytes:
