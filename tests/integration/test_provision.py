@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from nats.js.api import ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
@@ -14,6 +16,7 @@ from abbotik_runtime import mongo
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.provision import Drift, Unreachable, missing, provision, provision_streams
 from abbotik_runtime.settings import ServiceSettings
+from tests.eventually import eventually
 from tests.servers import Child
 
 SERVICES = ("gateway", "room-worker", "factory", "verifier")
@@ -41,6 +44,24 @@ async def test_a_fresh_deployment_gets_all_that_services_need(
         made = await database[collection].index_information()
         assert {index.document["name"] for index in indexes} <= set(made)
     await mongo_client.drop_database(settings.mongo_database)
+
+
+async def test_a_stream_that_a_power_cut_took_is_consumed_from_its_beginning(
+    empty: Bus, own_nats: tuple[Child, str], tmp_path: Path
+) -> None:
+    """The stream is made again and counts from 1, whatever place its consumer left on the disk."""
+    await provision_streams(empty.js)
+    for _ in range(3):
+        await _send_and_take(empty)
+    # In order, so that the consumer's place is on the disk for sure.
+    own_nats[0].stop()
+    _lose_unsynced(tmp_path / "nats/jetstream/$G/streams/COMMANDS")
+    epoch = empty.epoch
+    own_nats[0].start()
+    await eventually(lambda: empty.epoch > epoch and empty.connected)
+    assert any("COMMANDS is missing" in each for each in await missing(empty.js, "gateway"))
+    await provision_streams(empty.js)
+    await _send_and_take(empty)
 
 
 async def test_running_it_again_changes_nothing(empty: Bus) -> None:
@@ -141,3 +162,18 @@ async def test_it_waits_for_servers_that_are_starting(
     with pytest.raises(Unreachable, match="MongoDB does not answer"):
         await provision(url, nowhere, settings.mongo_database, wait_s=0.1)
     gc.collect()
+
+
+async def _send_and_take(bus: Bus) -> None:
+    """Send a room command and be the worker that takes it; TimeoutError where it does not come."""
+    await bus.js.publish("cmd.room.t.r.message", b"x")
+    taken = await bus.js.pull_subscribe_bind("room-worker", "COMMANDS")
+    (message,) = await taken.fetch(1, timeout=5)
+    await message.ack_sync()
+    await taken.unsubscribe()
+
+
+def _lose_unsynced(stream: Path) -> None:
+    """Empty a stream's files, but for its consumers': the kernel had not written them yet."""
+    for file in (*stream.glob("meta.*"), *stream.glob("msgs/*")):
+        os.truncate(file, 0)

@@ -15,7 +15,7 @@ from pymongo.errors import ConnectionFailure, OperationFailure
 
 from abbotik_contracts import subjects
 from abbotik_contracts.subjects import Consumer, Stream
-from abbotik_runtime import mongo
+from abbotik_runtime import mongo, places
 from abbotik_runtime.declared import (
     Drift,
     consumer_changes,
@@ -64,6 +64,7 @@ async def provision_streams(js: JetStreamContext) -> None:
         await _make_stream(js, stream)
     for consumer in subjects.CONSUMERS:
         await _make_consumer(js, consumer)
+        await places.put_back(js, consumer)
 
 
 async def missing(js: JetStreamContext, service: str) -> list[str]:
