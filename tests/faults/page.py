@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from tests.faults.faults import CELLS
+from tests.faults.faults import CELLS, DISK_CELLS
 from tests.faults.history import Record
 from tests.stack import ROOT
 
@@ -26,7 +26,8 @@ def table(lines: Iterable[Record]) -> str:
     by_cell: dict[str, list[Record]] = defaultdict(list)
     for line in lines:
         by_cell[line["cell"]].append(line)
-    rows = [_row(str(cell), by_cell[str(cell)]) for cell in CELLS if str(cell) in by_cell]
+    names = [str(cell) for cell in [*CELLS, *DISK_CELLS]]
+    rows = [_row(name, by_cell[name]) for name in names if name in by_cell]
     return "\n".join([_cells(HEAD), _cells(["---"] * len(HEAD)), *map(_cells, rows)]) + "\n"
 
 

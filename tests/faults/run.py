@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.faults import page
+from tests.faults import disks, page
 from tests.faults.cell import run_cell
-from tests.faults.faults import CELLS, Cell
+from tests.faults.disk_stack import on_disks
+from tests.faults.faults import CELLS, DISK_CELLS, Cell
 from tests.faults.faulty_stack import FaultyStack
 from tests.faults.history import Record
 from tests.faults.proxies import Proxies
@@ -45,30 +46,47 @@ def options() -> argparse.Namespace:
 
 def chosen(only: str) -> list[Cell]:
     """Return the cells whose name begins so; SystemExit where there is none."""
-    cells = [cell for cell in CELLS if str(cell).startswith(only)]
+    known = [*CELLS, *DISK_CELLS]
+    cells = [cell for cell in known if str(cell).startswith(only)]
     if not cells:
         raise SystemExit(
-            f"faults: no cell is called {only}; there are {', '.join(map(str, CELLS))}"
+            f"faults: no cell is called {only}; there are {', '.join(map(str, known))}"
         )
     return cells
+
+
+def possible(cells: list[Cell]) -> list[Cell]:
+    """Return those that this machine can run, and say why it cannot run the others."""
+    left_out = [cell for cell in cells if cell in DISK_CELLS]
+    if not left_out or not (why := disks.missing()):
+        return cells
+    say(f"{', '.join(map(str, left_out))} are left out: {why}")
+    return [cell for cell in cells if cell not in DISK_CELLS]
 
 
 async def run(cells: list[Cell], runs: int, first_seed: int, results: Path) -> int:
     """Run the cells and return how many violations there were; TimeoutError past the limit."""
     broken = 0
     until = time.monotonic() + LIMIT_S - CELL_S
-    with (
-        TemporaryDirectory(prefix="abbotik-faults-") as folder,
-        Proxies() as proxies,
-        FaultyStack(Path(folder), proxies) as stack,
-    ):
-        for seed, cell in itertools.product(range(first_seed, first_seed + runs), cells):
-            if time.monotonic() > until:
-                say(f"the time is up before {cell}, seed {seed}: it and the rest are left out")
-                break
-            line = await run_cell(stack, cell, seed)
-            broken += len(line["violations"])
-            keep({**line, "commit": commit()}, results)
+    on_stacks = (
+        (FaultyStack, [cell for cell in cells if cell not in DISK_CELLS]),
+        (on_disks, [cell for cell in cells if cell in DISK_CELLS]),
+    )
+    for open_stack, some in on_stacks:
+        if not some:
+            continue
+        with (
+            TemporaryDirectory(prefix="abbotik-faults-") as folder,
+            Proxies() as proxies,
+            open_stack(Path(folder), proxies) as stack,
+        ):
+            for seed, cell in itertools.product(range(first_seed, first_seed + runs), some):
+                if time.monotonic() > until:
+                    say(f"the time is up before {cell}, seed {seed}: it and the rest are left out")
+                    break
+                line = await run_cell(stack, cell, seed)
+                broken += len(line["violations"])
+                keep({**line, "commit": commit()}, results)
     return broken
 
 
@@ -113,7 +131,7 @@ def main() -> int:
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     page.RESULTS.mkdir(parents=True, exist_ok=True)
     results = page.RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
-    cells = run(chosen(asked.only), asked.runs, seed, results)
+    cells = run(possible(chosen(asked.only)), asked.runs, seed, results)
     try:
         broken = asyncio.run(asyncio.wait_for(cells, LIMIT_S - END_S))
     finally:
