@@ -20,6 +20,7 @@ from tests.eventually import eventually
 from tests.servers import Child
 
 STREAM_FOLDER = "nats/jetstream/$G/streams/COMMANDS"
+PLACE = "obs/room-worker"
 SERVICES = ("gateway", "room-worker", "factory", "verifier")
 
 
@@ -47,20 +48,23 @@ async def test_a_fresh_deployment_gets_all_that_services_need(
     await mongo_client.drop_database(settings.mongo_database)
 
 
-@pytest.mark.parametrize("lost", [("meta.inf", "meta.sum"), ("meta.sum",)])
-async def test_a_stream_that_a_power_cut_took_is_consumed_from_its_beginning(
+@pytest.mark.parametrize(
+    "lost",
+    [("meta.inf", "meta.sum"), ("meta.sum",), (f"{PLACE}/meta.inf", f"{PLACE}/meta.sum")],
+)
+async def test_what_a_power_cut_took_is_consumed_from_its_beginning(
     empty: Bus, own_nats: tuple[Child, str], tmp_path: Path, lost: tuple[str, ...]
 ) -> None:
-    """The stream is made again and counts from 1, whatever the disk has of it, and stays."""
+    """The stream or its consumer is made again, whatever the disk has of them, and stays."""
     await provision_streams(empty.js)
     for _ in range(3):
         await _send_and_take(empty)
     await _restart(empty, own_nats[0], lambda: _lose(tmp_path / STREAM_FOLDER, lost))
-    assert any("COMMANDS is missing" in each for each in await missing(empty.js, "gateway"))
+    assert any("is missing" in each for each in await missing(empty.js, "room-worker"))
     await provision_streams(empty.js)
     await _send_and_take(empty)
     await _restart(empty, own_nats[0], lambda: None)
-    assert await missing(empty.js, "gateway") == []
+    assert await missing(empty.js, "room-worker") == []
     await _send_and_take(empty)
 
 
