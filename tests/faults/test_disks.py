@@ -88,6 +88,7 @@ async def test_only_a_synced_acknowledgement_survives(
         nats_server.stop()
 
 
+@pytest.mark.timeout(240)
 async def test_the_power_fails_and_every_promise_holds(stack: DiskStack) -> None:
     """MongoDB and all services lose power while turns stream; nothing that was told is lost."""
     line = await run_cell(stack, Cell("mongod", "power-cut"), seed=0)
