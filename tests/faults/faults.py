@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import dataclass
 
+from tests.faults.disk_stack import DiskStack
 from tests.faults.faulty_stack import GATEWAYS, WORKERS, FaultyStack, PairedStack
 from tests.faults.history import Fault
 
@@ -16,6 +17,7 @@ CUT_S = 8.0
 PROCESS_KINDS = ("kill", "pause", "term")
 LINK_KINDS = ("cut-nats", "cut-mongo", "hold-nats", "hold-mongo")
 PROCESSES = ("gateway", "room-worker", "factory", "verifier", "nats-server", "mongod")
+DISK_KINDS = ("power-cut", "power-cut-alone", "disk-full")
 VICTIMS = {
     "gateway": GATEWAYS,
     "room-worker": WORKERS,
@@ -46,6 +48,9 @@ CELLS = [
     *(Cell(service, kind) for kind in LINK_KINDS for service in ("gateway", "room-worker")),
 ]
 
+# Those for disks, on a stack of their own.
+DISK_CELLS = [Cell(service, kind) for kind in DISK_KINDS for service in ("nats-server", "mongod")]
+
 
 # Those for servers that are clusters, on a stack of their own.
 CLUSTERED_CELLS = [
@@ -58,6 +63,8 @@ CLUSTERED_CELLS = [
 
 async def inflict(stack: PairedStack, kind: str, victim: str) -> Fault:
     """Do it and undo it; returns when the victim is as it was before."""
+    if isinstance(stack, DiskStack):
+        return await stack.suffer(kind, victim)
     began = time.time()
     if kind == "pause":
         stack.kill(victim, signal.SIGSTOP)

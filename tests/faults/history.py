@@ -69,12 +69,16 @@ class RoomLog:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What was done to whom, from when to when; ``kind`` is one of `faults.KINDS`."""
+    """What was done to whom, from when to when; ``kind`` is what stands in a cell's name.
+
+    ``others`` are the processes that it took down besides.
+    """
 
     victim: str
     kind: str
     began: float
     healed: float
+    others: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """`make faults`: the whole matrix, a line for each run, and the page's table.
 
 RUNS=3 runs each cell three times, ONLY=room-worker:kill just that one (ONLY=room-worker all of a
-service's). In each round the cells of clusters share a stack and all others another. It ends by
-itself after 15 minutes at most, and ends only what it started.
+service's). In each round the cells of clusters share a stack, those of disks another, and all
+others a third. It ends by itself after 15 minutes at most, and ends only what it started.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.faults import page
+from tests.faults import disks, page
 from tests.faults.cell import run_cell
 from tests.faults.clustered_stack import ClusteredStack
-from tests.faults.faults import CELLS, CLUSTERED_CELLS, Cell
+from tests.faults.disk_stack import on_disks
+from tests.faults.faults import CELLS, CLUSTERED_CELLS, DISK_CELLS, Cell
 from tests.faults.faulty_stack import FaultyStack, PairedStack
 from tests.faults.history import Record
 from tests.faults.proxies import Proxies
@@ -48,7 +49,7 @@ def options() -> argparse.Namespace:
 
 def chosen(only: str) -> list[Cell]:
     """Return the cells whose name begins so; SystemExit where there is none."""
-    known = [*CELLS, *CLUSTERED_CELLS]
+    known = [*CELLS, *CLUSTERED_CELLS, *DISK_CELLS]
     cells = [cell for cell in known if str(cell).startswith(only)]
     if not cells:
         raise SystemExit(
@@ -57,13 +58,23 @@ def chosen(only: str) -> list[Cell]:
     return cells
 
 
+def possible(cells: list[Cell]) -> list[Cell]:
+    """Return those that this machine can run, and say why it cannot run the others."""
+    left_out = [cell for cell in cells if cell in DISK_CELLS]
+    if not left_out or not (why := disks.missing()):
+        return cells
+    say(f"{', '.join(map(str, left_out))} are left out: {why}")
+    return [cell for cell in cells if cell not in DISK_CELLS]
+
+
 async def run(cells: list[Cell], runs: int, first_seed: int, results: Path) -> int:
     """Run the cells and return how many violations there were; TimeoutError past the limit."""
     broken = 0
     until = time.monotonic() + LIMIT_S - CELL_S
+    stacks = ((_faulty, CELLS), (_clustered, CLUSTERED_CELLS), (_on_disks, DISK_CELLS))
     by_stack = [
         (open_stack, some)
-        for open_stack, known in ((_faulty, CELLS), (_clustered, CLUSTERED_CELLS))
+        for open_stack, known in stacks
         if (some := [cell for cell in cells if cell in known])
     ]
     for seed in range(first_seed, first_seed + runs):
@@ -104,6 +115,12 @@ def _faulty() -> Iterator[PairedStack]:
 @contextmanager
 def _clustered() -> Iterator[PairedStack]:
     with _folder() as folder, ClusteredStack(folder) as stack:
+        yield stack
+
+
+@contextmanager
+def _on_disks() -> Iterator[PairedStack]:
+    with _folder() as folder, Proxies() as proxies, on_disks(folder, proxies) as stack:
         yield stack
 
 
@@ -154,7 +171,7 @@ def main() -> int:
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     page.RESULTS.mkdir(parents=True, exist_ok=True)
     results = page.RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
-    cells = run(chosen(asked.only), asked.runs, seed, results)
+    cells = run(possible(chosen(asked.only)), asked.runs, seed, results)
     try:
         broken = asyncio.run(asyncio.wait_for(cells, LIMIT_S - END_S))
     finally:

@@ -206,6 +206,16 @@ def test_a_gateway_that_is_down_may_leave_calls_unanswered() -> None:
     assert violations(history) == []
 
 
+def test_only_a_gateway_that_lost_its_power_too_may_leave_calls_unanswered() -> None:
+    """A power cut of a server excuses the gateways on the same machine, and no others."""
+    history = _sound()
+    history.calls.insert(0, replace(history.calls[0], status=None, error="ConnectError"))
+    history.fault = replace(FAULT, victim="mongod", kind="power-cut", others=("gateway",))
+    assert violations(history) == []
+    history.fault = replace(history.fault, others=())
+    assert [one.promise for one in violations(history)] == ["C6"]
+
+
 @pytest.mark.parametrize(
     ("corrupt", "promise", "kind", "says"),
     [

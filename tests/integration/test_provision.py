@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from nats.js.api import ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
@@ -14,8 +16,11 @@ from abbotik_runtime import mongo
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.provision import Drift, Unreachable, missing, provision, provision_streams
 from abbotik_runtime.settings import ServiceSettings
+from tests.eventually import eventually
 from tests.servers import Child
 
+STREAM_FOLDER = "nats/jetstream/$G/streams/COMMANDS"
+PLACE = "obs/room-worker"
 SERVICES = ("gateway", "room-worker", "factory", "verifier")
 
 
@@ -41,6 +46,26 @@ async def test_a_fresh_deployment_gets_all_that_services_need(
         made = await database[collection].index_information()
         assert {index.document["name"] for index in indexes} <= set(made)
     await mongo_client.drop_database(settings.mongo_database)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [("meta.inf", "meta.sum"), ("meta.sum",), (f"{PLACE}/meta.inf", f"{PLACE}/meta.sum")],
+)
+async def test_what_a_power_cut_took_is_consumed_from_its_beginning(
+    empty: Bus, own_nats: tuple[Child, str], tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    """The stream or its consumer is made again, whatever the disk has of them, and stays."""
+    await provision_streams(empty.js)
+    for _ in range(3):
+        await _send_and_take(empty)
+    await _restart(empty, own_nats[0], lambda: _lose(tmp_path / STREAM_FOLDER, lost))
+    assert any("is missing" in each for each in await missing(empty.js, "room-worker"))
+    await provision_streams(empty.js)
+    await _send_and_take(empty)
+    await _restart(empty, own_nats[0], lambda: None)
+    assert await missing(empty.js, "room-worker") == []
+    await _send_and_take(empty)
 
 
 async def test_running_it_again_changes_nothing(empty: Bus) -> None:
@@ -141,3 +166,27 @@ async def test_it_waits_for_servers_that_are_starting(
     with pytest.raises(Unreachable, match="MongoDB does not answer"):
         await provision(url, nowhere, settings.mongo_database, wait_s=0.1)
     gc.collect()
+
+
+async def _send_and_take(bus: Bus) -> None:
+    """Send a room command and be the worker that takes it; TimeoutError where it does not come."""
+    await bus.js.publish("cmd.room.t.r.message", b"x")
+    taken = await bus.js.pull_subscribe_bind("room-worker", "COMMANDS")
+    (message,) = await taken.fetch(1, timeout=5)
+    await message.ack_sync()
+    await taken.unsubscribe()
+
+
+async def _restart(bus: Bus, server: Child, meanwhile: Callable[[], None]) -> None:
+    epoch = bus.epoch
+    # In order, so that the places of consumers are on the disk for sure.
+    server.stop()
+    meanwhile()
+    server.start()
+    await eventually(lambda: bus.epoch > epoch and bus.connected)
+
+
+def _lose(folder: Path, names: tuple[str, ...]) -> None:
+    """Empty these files of a stream, and its messages: the kernel had not written them yet."""
+    for file in (*(folder / name for name in names), *folder.glob("msgs/*")):
+        os.truncate(file, 0)

@@ -19,12 +19,14 @@ BACKOFF = Backoff(first=0.2, ceiling=5.0)
 # Whoever ran this long was well: its next death is a first one again.
 STEADY_S = 10.0
 KILLED_S = 1.0
+LOOK_EVERY_S = 2.0
 
 
 class Child:
     """Starts the program, waits for its end and starts it again, until it is stopped.
 
-    `say` gets a line for each death; `changed` is called when there is another pid.
+    One that is stuck is ended for that. `say` gets a line for each death; `changed` is called when
+    there is another pid.
     """
 
     def __init__(
@@ -106,13 +108,24 @@ class Child:
             return f"cannot be started ({error.strerror})"
         pid = self._process.pid
         self._changed()
+        watch = asyncio.create_task(self._end_if_stuck(self._process), name="watch")
         code = await self._process.wait()
+        watch.cancel()
         self._process = None
         # What it started must not outlive it.
         _kill_group(pid)
         return (
             f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         )
+
+    async def _end_if_stuck(self, process: asyncio.subprocess.Process) -> None:
+        while not await asyncio.to_thread(self.program.stuck):  # noqa: ASYNC110 - it sends no event
+            await asyncio.sleep(LOOK_EVERY_S)
+        self._say(f"{self.program.name} is stuck and is ended")
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(self.program.grace_s)
+        _kill_group(process.pid)
 
 
 def _kill_group(pid: int) -> None:

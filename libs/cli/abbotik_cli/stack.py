@@ -90,7 +90,10 @@ class Stack:
             await asyncio.to_thread(given.look_at_nats, self._options.nats_url)
             return self._options.nats_url
         port = self._port("nats-server")
-        self._servers.append(nats_server.program(binaries.nats_server(), port, self._home.nats))
+        health_port = self._port("nats-server-health")
+        self._servers.append(
+            nats_server.program(binaries.nats_server(), port, self._home.nats, health_port)
+        )
         return f"nats://127.0.0.1:{port}"
 
     async def _mongo(self) -> str:

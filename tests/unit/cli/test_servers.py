@@ -6,8 +6,10 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import nats
 import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -15,6 +17,7 @@ from pymongo.collection import Collection
 from abbotik_cli import binaries, mongo_server, nats_server, tether
 from abbotik_cli.fault import Fault
 from abbotik_cli.ports import Ports
+from abbotik_cli.program import Program
 
 
 def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
@@ -25,6 +28,30 @@ def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
     assert config["host"] == "127.0.0.1"
     assert config["jetstream"]["sync_interval"] == "always"
     assert config["jetstream"]["store_dir"] == str(folder)
+
+
+async def test_nats_is_stuck_when_a_write_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream on which a write failed takes nothing more: the server says so, a start helps.
+
+    Not while the disk has no room: that start would not help.
+    """
+    ports = Ports()
+    port, health_port = ports.take(), ports.take()
+    program = nats_server.program(binaries.nats_server(), port, tmp_path, health_port)
+    # As on a full disk a write fails, here the one that makes a file longer than that.
+    limited = replace(program, argv=("prlimit", f"--fsize={2**16}", *program.argv))
+    with _running(limited):
+        assert await _publish(port) == "taken"
+        assert not program.stuck()
+        assert await _publish(port, bytes(2**16)) == await _publish(port) == "refused"
+        assert program.stuck()
+        monkeypatch.setattr(nats_server, "LEAST_ROOM", 2**62)
+        assert not program.stuck()
+    with _running(program):
+        assert await _publish(port, bytes(2**16)) == "taken"
+        assert not program.stuck()
 
 
 def test_mongod_moves_to_another_port_with_its_data(tmp_path: Path) -> None:
@@ -57,18 +84,37 @@ def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         binaries.mongod()
 
 
+async def _publish(port: int, body: bytes = b"") -> str:
+    """Publish to a stream, which is made; say what became of it."""
+    async with await nats.connect(f"nats://127.0.0.1:{port}") as client:
+        js = client.jetstream(timeout=0.5)
+        await js.add_stream(name="S", subjects=["s"])
+        try:
+            await js.publish("s", body)
+        except TimeoutError:
+            return "refused"
+        return "taken"
+
+
 @contextmanager
 def _collection(port: int, folder: Path) -> Iterator[Collection[dict[str, int]]]:
     """Run mongod on this port and data; yield a collection of its replica set."""
-    program = mongo_server.program(binaries.mongod(), port, folder)
+    with (
+        _running(mongo_server.program(binaries.mongod(), port, folder)),
+        MongoClient[dict[str, int]](mongo_server.url(port)) as client,
+    ):
+        yield client["d"]["c"]
+
+
+@contextmanager
+def _running(program: Program) -> Iterator[None]:
     child = subprocess.Popen(
         tether.command(program.argv), env=program.env, stdout=subprocess.DEVNULL
     )
     try:
         while not program.ready():
             assert child.poll() is None
-        with MongoClient[dict[str, int]](mongo_server.url(port)) as client:
-            yield client["d"]["c"]
+        yield
     finally:
         child.terminate()
         child.wait(10)

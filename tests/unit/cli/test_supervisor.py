@@ -33,7 +33,12 @@ class Room:
         self.programs: list[Program] = []
 
     def program(
-        self, code: str, *, grace_s: float = 5, ready: Callable[[], bool] | None = None
+        self,
+        code: str,
+        *,
+        grace_s: float = 5,
+        ready: Callable[[], bool] | None = None,
+        stuck: Callable[[], bool] = lambda: False,
     ) -> Program:
         """Return a Python program that is ready when it has written to its log."""
         name = f"child-{len(self.programs)}"
@@ -44,6 +49,7 @@ class Room:
             env=dict(os.environ),
             ready=ready or (lambda: log.exists() and "up" in log.read_text()),
             grace_s=grace_s,
+            stuck=stuck,
         )
         self.programs.append(made)
         return made
@@ -80,6 +86,18 @@ async def test_killed_child_is_started_again(room: Room) -> None:
     assert "was killed by SIGKILL; it is started again" in await room.said.get()
     await room.changed.wait()
     assert room.supervisor.processes()[child.name].pid != first
+
+
+@pytest.mark.parametrize("code", [FOREVER, DEAF])
+async def test_stuck_child_is_started_again(room: Room, code: str) -> None:
+    """A child that is stuck is ended, also one that ignores SIGTERM, and started again."""
+    looks = iter([True])
+    child = room.program(code, grace_s=0.2, stuck=lambda: next(looks, False))
+    room.supervisor.start([child])
+    assert await room.said.get() == "child-0 is stuck and is ended"
+    assert "it is started again" in await room.said.get()
+    await room.supervisor.ready([child], 10)
+    assert room.supervisor.processes()[child.name].alive()
 
 
 async def test_child_that_never_serves_is_quoted(room: Room) -> None:
