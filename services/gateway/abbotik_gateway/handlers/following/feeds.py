@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -30,6 +31,13 @@ class BoundedReads:
         """Return the events that follow position ``after``."""
         async with self._gate:
             return await self._log.page(tenant, room, after)
+
+    async def page_for(
+        self, gone: Callable[[], bool], tenant: str, room: str, after: int
+    ) -> Page | None:
+        """Return the same for a reader; None where it has ``gone`` before its turn came."""
+        async with self._gate:
+            return None if gone() else await self._log.page(tenant, room, after)
 
 
 class RoomFeeds:

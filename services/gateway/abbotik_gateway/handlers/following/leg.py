@@ -10,10 +10,10 @@ import structlog
 
 from abbotik_gateway.domain.burst import Batch, Burst, Piece
 from abbotik_gateway.domain.problem import Problem
-from abbotik_gateway.handlers.following.feeds import RoomFeeds
+from abbotik_gateway.handlers.following.feeds import BoundedReads, RoomFeeds
 from abbotik_gateway.handlers.following.room_feed import RoomFeed
 from abbotik_gateway.ports import UnavailableError
-from abbotik_gateway.streams import Head, RoomEvents
+from abbotik_gateway.streams import Head
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Leg(ABC):
     ``released`` that the room has no more.
     """
 
-    def __init__(self, place: Place, log_: RoomEvents, feeds: RoomFeeds) -> None:
+    def __init__(self, place: Place, log_: BoundedReads, feeds: RoomFeeds) -> None:
         self.room = place.room
         self.position = place.after
         self.behind = True
@@ -77,10 +77,14 @@ class Leg(ABC):
     async def advance(self) -> None:
         """Read one page and give it on; pause where the log cannot be read or is not there yet."""
         try:
-            page = await self._log.page(self._place.tenant, self.room, self.position)
+            page = await self._log.page_for(
+                lambda: self.gone, self._place.tenant, self.room, self.position
+            )
         except UnavailableError:
             log.info("leg.waits", room=self.room, position=self.position)
             await asyncio.sleep(_AGAIN_S)
+            return
+        if page is None:
             return
         if page.events:
             if self._feed is not None:
@@ -89,6 +93,11 @@ class Leg(ABC):
         self._catch_up()
         if self.behind and not page.events:
             await asyncio.sleep(_AGAIN_S)
+
+    @property
+    @abstractmethod
+    def gone(self) -> bool:
+        """Whether nobody reads any more."""
 
     @property
     @abstractmethod

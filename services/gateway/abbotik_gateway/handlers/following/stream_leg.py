@@ -6,10 +6,9 @@ from typing import Protocol
 
 from abbotik_gateway.domain.burst import Batch, Burst, Piece
 from abbotik_gateway.domain.sse import Variant
-from abbotik_gateway.handlers.following.feeds import RoomFeeds
+from abbotik_gateway.handlers.following.feeds import BoundedReads, RoomFeeds
 from abbotik_gateway.handlers.following.leg import Leg, Place
 from abbotik_gateway.handlers.following.outbox import Chunk, Outbox
-from abbotik_gateway.streams import RoomEvents
 
 
 class Stream(Protocol):
@@ -30,10 +29,15 @@ class Stream(Protocol):
 class StreamLeg(Leg):
     """Gives frames to a stream: past its outbox where that is empty."""
 
-    def __init__(self, place: Place, log: RoomEvents, feeds: RoomFeeds, stream: Stream) -> None:
+    def __init__(self, place: Place, log: BoundedReads, feeds: RoomFeeds, stream: Stream) -> None:
         super().__init__(place, log, feeds)
         self._stream = stream
         self._variant = stream.variant
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._stream.outbox.gone
 
     @property
     def full(self) -> bool:

@@ -8,10 +8,9 @@ from abbotik_gateway.domain.burst import Batch, Piece
 from abbotik_gateway.domain.feed import Event
 from abbotik_gateway.domain.sse import Variant, frames
 from abbotik_gateway.domain.turn_selection import TurnSelection
-from abbotik_gateway.handlers.following.feeds import RoomFeeds
+from abbotik_gateway.handlers.following.feeds import BoundedReads, RoomFeeds
 from abbotik_gateway.handlers.following.leg import Leg, Place
 from abbotik_gateway.handlers.following.outbox import Chunk, Outbox
-from abbotik_gateway.streams import RoomEvents
 
 
 class TurnLeg(Leg):
@@ -20,7 +19,7 @@ class TurnLeg(Leg):
     def __init__(
         self,
         place: Place,
-        log: RoomEvents,
+        log: BoundedReads,
         feeds: RoomFeeds,
         outbox: Outbox,
         selection: TurnSelection,
@@ -29,6 +28,11 @@ class TurnLeg(Leg):
         self._outbox = outbox
         self._selection = selection
         self._variant = Variant()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._outbox.gone
 
     @property
     def full(self) -> bool:
@@ -64,7 +68,7 @@ class TurnWatch(Leg):
     """Waits for the turn's end; ``over`` is done then, or when it can never come."""
 
     def __init__(
-        self, place: Place, log: RoomEvents, feeds: RoomFeeds, selection: TurnSelection
+        self, place: Place, log: BoundedReads, feeds: RoomFeeds, selection: TurnSelection
     ) -> None:
         super().__init__(place, log, feeds)
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -73,6 +77,11 @@ class TurnWatch(Leg):
     def give_up(self) -> None:
         """Wait no longer."""
         self._end()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.over.done()
 
     @property
     def full(self) -> bool:
