@@ -11,10 +11,18 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 up: embedded
 	@exec $(BIN)/abbotik up --with-parent
 
-# Two at a time, since most tests wait for processes; servers that are given can serve only one.
+# Two files at a time, since most tests wait for processes; servers that are given can serve only
+# one. Faults come alone, afterwards: they look at how long every call takes.
+TWO := $(if $(ABBOTIK_TEST_NATS_URL)$(ABBOTIK_TEST_MONGO_URL),,-n 2 --dist loadfile)
+PYTEST := ABBOTIK_TEST_VENV="$(CURDIR)/.venv" $(BIN)/python -m pytest
+
 test: dev
-	@ABBOTIK_TEST_VENV="$(CURDIR)/.venv" $(BIN)/python -m pytest \
-		$(if $(ABBOTIK_TEST_NATS_URL)$(ABBOTIK_TEST_MONGO_URL),,-n 2 --dist loadfile) $(ARGS)
+ifdef ARGS
+	@$(PYTEST) $(ARGS)
+else
+	@$(PYTEST) $(TWO) --ignore=tests/faults
+	@$(PYTEST) tests/faults
+endif
 
 check: dev
 	@$(BIN)/ruff check --quiet $(SOURCES)
