@@ -6,7 +6,7 @@
 | I2/C1 | what was accepted is in the log once, with one turn; a key is carried out at most once |
 | C3 | epochs never fall |
 | I8/C4 | each follower saw exactly the log |
-| I6/C5 | one turn at a time, and each event of a turn belongs to the one that runs |
+| I6/C5 | one turn at a time, whose events all belong to it; a tool call begins and ends once |
 | C6 | each call ended in time, with 2xx or a typed error |
 | C8 | the room's account counts each turn once |
 """
@@ -74,6 +74,7 @@ def _all(history: History) -> Iterator[Violation]:
         yield from _keys(log, posts[log.room])
         yield from _epochs(log)
         yield from _turns(log)
+        yield from _tool_calls(log)
         yield from _account(log)
     logs = {log.room: log for log in history.logs}
     for sightings in history.sightings:
@@ -181,6 +182,18 @@ def _turns(log: RoomLog) -> Iterator[Violation]:
         if event_type == "actor:turn_end":
             yield from _end(log.room, event, outputs)
             running = None
+
+
+def _tool_calls(log: RoomLog) -> Iterator[Violation]:
+    begun, ended = (
+        Counter(one["payload"]["call_id"] for one in log.events if one["event_type"] == event_type)
+        for event_type in ("tool:start", "tool:end")
+    )
+    for call in sorted({*begun, *ended}):
+        if (begun[call], ended[call]) != (1, 1):
+            what = f"tool call {call} has {begun[call]} beginnings and {ended[call]} ends"
+            kind = Kind.DOUBLED if max(begun[call], ended[call]) > 1 else Kind.LOST
+            yield Violation("I6/C5", log.room, what, kind)
 
 
 def _end(room: str, event: Record, outputs: int) -> Iterator[Violation]:

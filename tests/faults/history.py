@@ -15,9 +15,9 @@ Record = dict[str, Any]
 class Call:
     """One request and what its sender was told.
 
-    ``what`` is `post` or `follow`. ``status`` is None where no answer came, and ``error`` is then
-    the connection's fault; otherwise it is the answer's `error_code`, "" for 2xx. ``message_id``
-    is the message that a 2xx told of.
+    ``what`` is `post`, `interrupt` or `follow`. ``status`` is None where no answer came, and
+    ``error`` is then the connection's fault; otherwise it is the answer's `error_code`, "" for
+    2xx. ``message_id`` is the message that a 2xx told of.
     """
 
     what: str

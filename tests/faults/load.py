@@ -26,6 +26,8 @@ WRITERS = 8
 OPEN_PER_ROOM = 2
 # How many posts all writers make together once the fault is over.
 LAST_POSTS = 40
+# The share of posts after which whatever runs in the room is interrupted.
+INTERRUPTED = 0.1
 PATIENCE_S = 45.0
 # The refusals that ask for the same request again.
 OPEN = ("COMMAND_UNCONFIRMED", "SERVICE_UNAVAILABLE", "IDEMPOTENCY_IN_PROGRESS")
@@ -206,35 +208,53 @@ class Load:
         key = str(uuid.uuid4())
         # The key is part of the text, so that the log shows which key a message came from.
         words = " ".join([key, *(f"word{number}" for number in range(chance.randint(20, 60)))])
-        content = f"!stream 15 {words}" if chance.random() < 0.75 else words
+        kinds = (f"!stream 15 {words}", words, f'!tool wait {{"ms": 200}}\n!say {words}')
+        (content,) = chance.choices(kinds, weights=(6, 2, 2))
+        await self._insist("post", room, "messages", {"content": content}, key, gateways)
+        if chance.random() < INTERRUPTED:
+            again = str(uuid.uuid4())
+            await self._insist("interrupt", room, "interrupt", {}, again, gateways)
+
+    async def _insist(
+        self,
+        what: str,
+        room: str,
+        path: str,
+        body: Record,
+        key: str,
+        gateways: Iterator[tuple[str, str]],
+    ) -> None:
+        """Send a request, the same again for as long as its outcome is open."""
         until = time.monotonic() + PATIENCE_S
         while True:
-            call = await self._once(room, key, content, next(gateways))
+            call = await self._once(what, room, path, body, key, next(gateways))
             self.calls.append(call)
             if call.accepted or time.monotonic() > until or not _is_open(call):
                 return
             await asyncio.sleep(AGAIN_S)
 
-    async def _once(self, room: str, key: str, content: str, gateway: tuple[str, str]) -> Call:
+    async def _once(
+        self, what: str, room: str, path: str, body: Record, key: str, gateway: tuple[str, str]
+    ) -> Call:
         name, url = gateway
         began, clock = time.time(), time.monotonic()
         status, error, message = None, "", ""
         try:
             async with asyncio.timeout(GIVE_UP_S):
                 answer = await self._http.post(
-                    f"{url}/llm/room/{room}/messages",
-                    json={"content": content},
+                    f"{url}/llm/room/{room}/{path}",
+                    json=body,
                     headers={"Idempotency-Key": key},
                 )
             status = answer.status_code
             if answer.is_success:
-                message = answer.json()["data"]["id"]
+                message = answer.json()["data"].get("id", "")
             else:
                 error = answer.json().get("error_code", "")
         except (TimeoutError, httpx.TransportError) as fault:
             error = type(fault).__name__
         return Call(
-            what="post",
+            what=what,
             room=room,
             gateway=name,
             began=began,
@@ -242,7 +262,7 @@ class Load:
             status=status,
             error=error,
             key=key,
-            content=content,
+            content=body.get("content", ""),
             message_id=message,
         )
 

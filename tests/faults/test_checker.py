@@ -159,6 +159,21 @@ def _output_of_another_turn(history: History) -> None:
     _with_events(history, _sealed(events))
 
 
+def _with_tool_call(history: History, *event_types: str) -> None:
+    """Put events of a tool call into the first turn, before its output."""
+    events = history.logs[0].events
+    call = [{**_event("actor:", 1, 2, call_id="call-1"), "event_type": one} for one in event_types]
+    _with_events(history, _sealed([*events[:4], *call, *events[4:]]))
+
+
+def _tool_call_never_ended(history: History) -> None:
+    _with_tool_call(history, "tool:start")
+
+
+def _tool_call_ended_twice(history: History) -> None:
+    _with_tool_call(history, "tool:start", "tool:end", "tool:end")
+
+
 def _broken_hash(history: History) -> None:
     events = list(history.logs[0].events)
     events[4] = {**events[4], "payload": {"message_id": "output-9"}}
@@ -194,6 +209,13 @@ def _wrong_account(history: History) -> None:
 def test_a_sound_history_has_no_violations() -> None:
     """Recoveries, a 503 and a reconnect are no violations."""
     assert violations(_sound()) == []
+
+
+def test_a_tool_call_that_begins_and_ends_is_sound() -> None:
+    """Its events belong to the turn that runs."""
+    history = _sound()
+    _with_tool_call(history, "tool:start", "tool:end")
+    assert violations(history) == []
 
 
 def test_a_gateway_that_is_down_may_leave_calls_unanswered() -> None:
@@ -234,6 +256,8 @@ def test_only_a_gateway_that_lost_its_power_too_may_leave_calls_unanswered() -> 
         (_turn_without_output, "I6/C5", Kind.OTHER, "turn turn-1 completed, 0 outputs"),
         (_epoch_without_recovery, "I6/C5", Kind.OTHER, "has epoch 2, not 1"),
         (_output_of_another_turn, "I6/C5", Kind.OTHER, "is of turn turn-2 while turn-1 runs"),
+        (_tool_call_never_ended, "I6/C5", Kind.LOST, "call-1 has 1 beginnings and 0 ends"),
+        (_tool_call_ended_twice, "I6/C5", Kind.DOUBLED, "call-1 has 1 beginnings and 2 ends"),
         (_broken_hash, "I1", Kind.OTHER, "event 5 does not give its hash"),
         (_event_gone_from_the_log, "I1", Kind.LOST, "event 3 is followed by 5"),
         (_late_call, "C6", Kind.OTHER, "took 5.60 s"),

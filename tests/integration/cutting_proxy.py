@@ -19,7 +19,7 @@ class CuttingProxy:
 
     ``cuts`` is how many inserts from now on are carried out and not answered, ``drops`` how many
     are not even carried out, ``delays`` how many come to the server only with `deliver`;
-    ``broken`` cuts every message. ``inserts`` counts those that came,
+    ``broken`` cuts every message; while ``flowing`` is not set all wait. ``inserts`` counts those that came,
     and ``arrived`` is set by the first.
     """
 
@@ -33,6 +33,8 @@ class CuttingProxy:
         self.delays = 0
         self._delayed: list[bytes] = []
         self.broken = False
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self.inserts = 0
         self.arrived = asyncio.Event()
 
@@ -89,6 +91,7 @@ class CuttingProxy:
         try:
             while True:
                 message = await _message(reader)
+                await self.flowing.wait()
                 if self.broken:
                     return
                 if b"\x02insert\x00" not in message[:64]:

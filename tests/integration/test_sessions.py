@@ -135,6 +135,31 @@ async def test_renewal_that_failed_in_between_is_a_gap(
         await client.close()
 
 
+async def test_renewal_that_took_long_is_a_gap(
+    mongo_url: str, database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary was lost and the renewal waited for the next one: the others' may wait still."""
+    for name, seconds in (("EXPIRY_S", 0.6), ("_RENEWAL_TIMEOUT_S", 0.5), ("_PROMPT_S", 0.15)):
+        monkeypatch.setattr(module, name, seconds)
+    await MongoSessions(database, "gone", Progress(), wall()).renew()
+    async with CuttingProxy(mongo_url) as proxy:
+        client: mongo.Client = AsyncMongoClient(proxy.url, timeoutMS=1000, tz_aware=True)
+        witness = MongoSessions(client[database.name], "w1", Progress(), wall())
+
+        async def sees_the_dead() -> bool:
+            await witness.renew()
+            return bool(await witness.dead())
+
+        await eventually(sees_the_dead)
+        proxy.flowing.clear()
+        asyncio.get_running_loop().call_later(0.25, proxy.flowing.set)
+        await witness.renew()
+        assert witness.live
+        assert await witness.dead() == []
+        await eventually(sees_the_dead)
+        await client.close()
+
+
 async def _renewed(session: MongoSessions) -> bool:
     try:
         await session.renew()

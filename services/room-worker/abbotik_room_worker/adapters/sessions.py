@@ -24,6 +24,8 @@ WORKERS = "workers"
 RENEW_S = 1.0
 EXPIRY_S = 3.0
 _RENEWAL_TIMEOUT_S = 2.0
+# A renewal that takes longer tells of a database that was away, for the others as well.
+_PROMPT_S = 1.0
 _EXPIRED = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
 # Above every counter: nothing is owed.
 _ALL = 2**62
@@ -89,10 +91,10 @@ class MongoSessions:
             if not self.begun.is_set():
                 log.info("session.begun", session=self._session)
             self.begun.set()
-        if sent >= self._good_until:
-            self._unbroken_since = sent
-        if self._unbroken_since is None:
-            self._unbroken_since = sent
+        heard = time.monotonic()
+        broken = sent >= self._good_until or heard - sent > _PROMPT_S
+        if broken or self._unbroken_since is None:
+            self._unbroken_since = heard
         self._good_until = sent + EXPIRY_S
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
