@@ -19,8 +19,8 @@ class CuttingProxy:
 
     ``cuts`` is how many inserts from now on are carried out and not answered, ``drops`` how many
     are not even carried out, ``delays`` how many come to the server only with `deliver`;
-    ``broken`` cuts every message; while ``flowing`` is not set all wait. ``inserts`` counts those that came,
-    and ``arrived`` is set by the first.
+    ``broken`` cuts every message; while ``flowing`` is not set all wait. ``inserts`` counts those
+    that came, and ``arrived`` is set by the first.
     """
 
     def __init__(self, mongo_url: str) -> None:
