@@ -23,7 +23,7 @@ ROOMS = 1_000
 AT_ONCE = 32
 WINDOW_S = 10.0
 # Of a loop that looks at rooms one pass alone would read more.
-FEW_READS = 50
+FEW_READS = 100
 # Heartbeats of pulls, and what readiness and backpressure ask each second.
 FEW_MESSAGES = ROOMS // 2
 # Subjects that name a room: work for it, its events, what it has planned.
