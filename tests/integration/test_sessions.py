@@ -139,7 +139,7 @@ async def test_renewal_that_took_long_is_a_gap(
     mongo_url: str, database: mongo.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A primary was lost and the renewal waited for the next one: the others' may wait still."""
-    for name, seconds in (("EXPIRY_S", 0.6), ("_RENEWAL_TIMEOUT_S", 0.5), ("_PROMPT_S", 0.15)):
+    for name, seconds in (("EXPIRY_S", 0.6), ("_RENEWAL_TIMEOUT_S", 0.5), ("_GAP_S", 0.15)):
         monkeypatch.setattr(module, name, seconds)
     await MongoSessions(database, "gone", Progress(), wall()).renew()
     async with CuttingProxy(mongo_url) as proxy:

@@ -24,8 +24,9 @@ WORKERS = "workers"
 RENEW_S = 1.0
 EXPIRY_S = 3.0
 _RENEWAL_TIMEOUT_S = 2.0
-# A renewal that takes longer tells of a database that was away, for the others as well.
-_PROMPT_S = 1.0
+# Longer between two renewals tells of a database that was away, for the others as well: half a
+# second above the usual, and below the shortest election.
+_GAP_S = 1.6
 _EXPIRED = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
 # Above every counter: nothing is owed.
 _ALL = 2**62
@@ -51,6 +52,7 @@ class MongoSessions:
         self._session = session
         self._progress = progress
         self._good_until = 0.0
+        self._heard_at = 0.0
         self._unbroken_since: float | None = None
 
     @property
@@ -92,9 +94,10 @@ class MongoSessions:
                 log.info("session.begun", session=self._session)
             self.begun.set()
         heard = time.monotonic()
-        broken = sent >= self._good_until or heard - sent > _PROMPT_S
-        if broken or self._unbroken_since is None:
+        gap = heard - self._heard_at > _GAP_S or sent >= self._good_until
+        if gap or self._unbroken_since is None:
             self._unbroken_since = heard
+        self._heard_at = heard
         self._good_until = sent + EXPIRY_S
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
