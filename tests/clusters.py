@@ -17,12 +17,6 @@ from abbotik_cli import binaries, mongo_server, nats_server
 from abbotik_cli.program import Program
 
 LOOK_S = 1.0
-# As docs/operations.md asks for: a primary is missed after two seconds.
-ELECTIONS = {
-    "electionTimeoutMillis": 2000,
-    "heartbeatIntervalMillis": 500,
-    "heartbeatTimeoutSecs": 2,
-}
 
 
 def nats_member(
@@ -88,4 +82,4 @@ def _is_member(port: int, ports: Sequence[int]) -> bool:
 
 def _replica_set(ports: Sequence[int]) -> dict[str, Any]:
     members = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    return {"_id": mongo_server.REPLICA_SET, "members": members, "settings": ELECTIONS}
+    return {"_id": mongo_server.REPLICA_SET, "members": members, "settings": mongo_server.ELECTIONS}

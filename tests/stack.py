@@ -10,6 +10,7 @@ a stack, one at a time.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -185,6 +186,11 @@ class Stack:
     def log(self, name: str) -> str:
         """Return all that the process has written, over its restarts."""
         return self._logs.file(name).read_text(errors="replace")
+
+    def session(self, room_worker: str) -> str:
+        """Return the session of a room-worker since its last start; it must be ready."""
+        begun = [line for line in self.log(room_worker).splitlines() if '"session.begun"' in line]
+        return str(json.loads(begun[-1])["session"])
 
     def stop(self) -> None:
         """End everything in the order of `abbotik up`: gateways, workers, servers."""

@@ -23,7 +23,9 @@ ROOMS = 1_000
 AT_ONCE = 32
 WINDOW_S = 10.0
 # Of a loop that looks at rooms one pass alone would read more.
-FEW_READS = 100
+FEW_READS = 50
+# Each second a gateway reads what the worker says of itself: one key, one document, one answer.
+SAYINGS = 3 * int(WINDOW_S)
 # Heartbeats of pulls, and what readiness and backpressure ask each second.
 FEW_MESSAGES = ROOMS // 2
 # Subjects that name a room: work for it, its events, what it has planned.
@@ -52,7 +54,7 @@ async def test_a_thousand_idle_rooms_cost_no_work(stack: Stack) -> None:
         await client.post(rooms[0], "hello")
         log = await client.follow(rooms[0], until="actor:turn_end")
     assert reads <= FEW_READS
-    assert work["documents"] + work["keys"] <= FEW_READS, work
+    assert work["documents"] + work["keys"] <= FEW_READS + SAYINGS, work
     assert work["messages"] <= FEW_MESSAGES, work
     assert work["of rooms"] == 0, work
     assert log[-1]["payload"]["status"] == "completed"

@@ -28,16 +28,11 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
             victim = await stack.process(victim)
-            session = stack.sessions.get(victim)
-            held = stored.held_by(session, load.sightings) if session else []
+            works = cell.service == "room-worker"
+            held = stored.held_by(stack.session(victim), load.sightings) if works else []
             fault = await inflict(stack, cell.kind, victim)
             await load.wind_down()
-            await load.settle(
-                lambda: {room: len(stored.log(room).events) for room in load.sightings}, SETTLE_S
-            )
-            logs = [stored.log(room) for room in load.sightings]
-            replays = await load.replay()
-    history = History(fault, load.calls, [*load.sightings.values(), *replays], logs)
+            history = await load.history(fault, stored, SETTLE_S)
     return _line(cell, seed, history, held)
 
 

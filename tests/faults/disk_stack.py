@@ -103,7 +103,8 @@ class DiskStack(FaultyStack):
         starts = 0
         until = time.monotonic() + for_s
         while time.monotonic() < until:
-            if server not in self.pids or self._programs[server].stuck():
+            stuck = self._programs[server].stuck
+            if server not in self.pids or (stuck is not None and stuck()):
                 self.kill(server)
                 self.spawn([server])
                 starts += 1

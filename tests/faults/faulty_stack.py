@@ -9,9 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pymongo import MongoClient
-
-from tests.faults.history import Record
 from tests.faults.proxies import Proxies
 from tests.stack import Stack
 
@@ -22,26 +19,18 @@ WORKERS = ("room-worker", "room-worker-2")
 class PairedStack(Stack):
     """Two gateways and two room-workers, and the rest once.
 
-    ``sessions`` are those of the room-workers that run, ``away_s`` is for how long a process that
-    was ended stays away.
+    ``away_s`` is for how long a process that was ended stays away.
     """
 
     away_s = 0.0
 
     def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
-        super().__init__(folder, gateways=len(GATEWAYS), room_workers=0, env=env)
-        self.sessions: dict[str, str] = {}
+        super().__init__(folder, gateways=len(GATEWAYS), room_workers=len(WORKERS), env=env)
 
     @property
     def gateways(self) -> dict[str, str]:
         """The gateways' base URLs by name."""
         return dict(zip(GATEWAYS, self.urls, strict=True))
-
-    def start(self) -> None:
-        """Start everything; the room-workers one by one, to know whose session is whose."""
-        super().start()
-        for _ in WORKERS:
-            self._note_session(self.add("room-worker"))
 
     async def process(self, victim: str) -> str:
         """Return the name of the process that a victim is now."""
@@ -54,16 +43,6 @@ class PairedStack(Stack):
         time.sleep(self.away_s)
         self.spawn([name])
         self.wait_ready([name])
-        if name in WORKERS:
-            self._note_session(name)
-
-    def _note_session(self, name: str) -> None:
-        """Sessions sort by the time they were made; a worker makes its own before it is ready."""
-        with MongoClient[Record](self.mongo_url) as client:
-            newest = client[self.database]["workers"].find_one(sort=[("_id", -1)])
-        if newest is None:
-            raise RuntimeError(f"{name} has no session")
-        self.sessions[name] = newest["_id"]
 
 
 class FaultyStack(PairedStack):

@@ -7,7 +7,6 @@ again at once, and ends when every room whose turn ran on them has gone on.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import time
@@ -37,32 +36,20 @@ SETTLE_S = 30.0
 
 
 class CampaignStack(Stack):
-    """Two gateways and four room-workers; ``sessions`` are those of the workers, by name."""
+    """Two gateways and four room-workers."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, gateways=2, room_workers=len(WORKERS))
-        self.sessions: dict[str, str] = {}
 
     @property
     def gateways(self) -> dict[str, str]:
         """The gateways' base URLs by name."""
         return dict(zip(services.numbered(services.GATEWAY, 2), self.urls, strict=True))
 
-    def start(self) -> None:
-        """Start everything."""
-        super().start()
-        self._note_sessions(WORKERS)
-
     def start_again(self, names: list[str]) -> None:
         """Start killed room-workers and return when they are ready."""
         self.spawn(names)
         self.wait_ready(names)
-        self._note_sessions(names)
-
-    def _note_sessions(self, names: list[str]) -> None:
-        for name in names:
-            lines = [line for line in self.log(name).splitlines() if '"session.begun"' in line]
-            self.sessions[name] = json.loads(lines[-1])["session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +109,9 @@ def _kill(stack: CampaignStack, stored: Stored, victims: list[str], rooms: list[
 
 
 def _die(stack: CampaignStack, victim: str) -> Death:
-    pid, at = stack.pids[victim], time.time()
+    pid, session, at = stack.pids[victim], stack.session(victim), time.time()
     stack.kill(victim)
-    return Death(victim, pid, stack.sessions[victim], at, gone=time.time())
+    return Death(victim, pid, session, at, gone=time.time())
 
 
 async def _all_go_on(load: Load, kills: list[Kill]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from tests.acceptance.room_client import Record, RoomClient
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.faulty_stack import WORKERS, FaultyStack
 from tests.faults.proxies import Proxies
 
 HANGS = "!say half\n!wait 600000\n!say never"
@@ -35,7 +35,7 @@ async def test_turn_of_a_deaf_worker_ends_as_it_is_told(stack: FaultyStack) -> N
         )
         events = await client.follow(room, until="actor:turn_end")
         assert events[-1]["payload"]["status"] == "interrupted"
-        for worker in stack.sessions:
+        for worker in WORKERS:
             stack.flow(worker, "nats")
         await client.post(room, "!say goes on")
         await client.follow(room, until="actor:turn_end", count=2)
@@ -66,4 +66,4 @@ async def _holder(stack: FaultyStack, room: str) -> str:
         newest = await entries.find_one({"room": room}, sort=[("rev", -1)])
     assert newest is not None
     session = newest["state"]["lease"]["session"]
-    return next(name for name, known in stack.sessions.items() if known == session)
+    return next(name for name in WORKERS if stack.session(name) == session)

@@ -108,9 +108,7 @@ class Child:
             return f"cannot be started ({error.strerror})"
         pid = self._process.pid
         self._changed()
-        watch = asyncio.create_task(self._end_if_stuck(self._process), name="watch")
-        code = await self._process.wait()
-        watch.cancel()
+        code = await self._watched(self._process)
         self._process = None
         # What it started must not outlive it.
         _kill_group(pid)
@@ -118,8 +116,20 @@ class Child:
             f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         )
 
-    async def _end_if_stuck(self, process: asyncio.subprocess.Process) -> None:
-        while not await asyncio.to_thread(self.program.stuck):  # noqa: ASYNC110 - it sends no event
+    async def _watched(self, process: asyncio.subprocess.Process) -> int:
+        """Return the process's exit code, however it came to its end."""
+        if self.program.stuck is None:
+            return await process.wait()
+        watch = asyncio.create_task(self._end_if_stuck(process, self.program.stuck), name="watch")
+        try:
+            return await process.wait()
+        finally:
+            watch.cancel()
+
+    async def _end_if_stuck(
+        self, process: asyncio.subprocess.Process, stuck: Callable[[], bool]
+    ) -> None:
+        while not await asyncio.to_thread(stuck):  # noqa: ASYNC110 - it sends no event
             await asyncio.sleep(LOOK_EVERY_S)
         self._say(f"{self.program.name} is stuck and is ended")
         with suppress(ProcessLookupError):

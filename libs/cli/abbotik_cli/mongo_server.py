@@ -18,6 +18,12 @@ CACHE_GB = "0.25"
 OPLOG_MB = "512"
 TIMEOUT_S = 1.0
 GRACE_S = 2.5
+# A primary is missed after two seconds.
+ELECTIONS = {
+    "electionTimeoutMillis": 2000,
+    "heartbeatIntervalMillis": 500,
+    "heartbeatTimeoutSecs": 2,
+}
 # From the servers' own table of error codes.
 ALREADY_INITIALIZED = 23
 
@@ -94,14 +100,9 @@ def _join(client: MongoClient[dict[str, Any]], port: int) -> None:
     from pymongo.errors import OperationFailure  # noqa: PLC0415 - as in `settle`
 
     members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
-    timing = {
-        "electionTimeoutMillis": 2000,
-        "heartbeatIntervalMillis": 500,
-        "heartbeatTimeoutSecs": 2,
-    }
     try:
         client.admin.command(
-            "replSetInitiate", {"_id": REPLICA_SET, "members": members, "settings": timing}
+            "replSetInitiate", {"_id": REPLICA_SET, "members": members, "settings": ELECTIONS}
         )
     except OperationFailure as refusal:
         if refusal.code != ALREADY_INITIALIZED:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import socket
-from dataclasses import replace
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -29,14 +28,14 @@ def program(binary: Path, port: int, folder: Path, health_port: int | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nats-server.conf"
     config.write_text(_config(port, folder, health_port))
-    made = Program(
+    return Program(
         name="nats-server",
         argv=(str(binary), "-c", str(config)),
         env=dict(os.environ),
         ready=partial(answers, "127.0.0.1", port),
         grace_s=GRACE_S,
+        stuck=partial(stuck, health_port, folder) if health_port else None,
     )
-    return replace(made, stuck=partial(stuck, health_port, folder)) if health_port else made
 
 
 def answers(host: str, port: int) -> bool:

@@ -67,8 +67,9 @@ def _number(
     text = environ.get(name) or str(default)
     if text.isascii() and text.isdigit() and int(text) in allowed:
         return int(text)
-    kind = "an odd" if allowed is REPLICAS else "a"
-    faults.append(f"{name}={text} must be {kind} number from {allowed[0]} to {allowed[-1]}")
+    few = " or ".join(map(str, allowed))
+    must = few if allowed.step > 1 else f"a number from {allowed[0]} to {allowed[-1]}"
+    faults.append(f"{name}={text} must be {must}")
     return default
 
 

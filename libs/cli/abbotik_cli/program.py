@@ -6,10 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Program:
     """What to run and how to see that it works.
@@ -17,7 +13,7 @@ class Program:
     `env` is the whole environment of the process. `ready` looks once, within about two seconds,
     whether it serves; it may block and is called from any thread. `grace_s` is how long it may
     take to end after SIGTERM. `stuck`, like `ready`, looks whether it runs and nothing but another
-    start helps it.
+    start helps it; None where that cannot be.
     """
 
     name: str
@@ -25,4 +21,4 @@ class Program:
     env: Mapping[str, str]
     ready: Callable[[], bool]
     grace_s: float
-    stuck: Callable[[], bool] = _never
+    stuck: Callable[[], bool] | None = None

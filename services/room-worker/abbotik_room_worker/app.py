@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import monotonic
 from typing import NoReturn
 
 from abbotik_contracts.providers import SCRIPTED
@@ -35,6 +37,7 @@ from abbotik_runtime.pull import PullLoop
 
 _SWEEP_S = 1.0
 _TURN_PATIENCE_S = 3.0
+_LEAST_PATIENCE_S = 0.5
 
 
 class RoomWorker:
@@ -109,13 +112,14 @@ class RoomWorker:
     async def drain(self) -> None:
         """Take nothing new, let turns end or hand them over, project what is owed, leave."""
         self._runner.draining = True
+        began = monotonic()
         pulls = (self._commands, self._reminders, self._triggers)
-        for pull in pulls:
-            await pull.stop()
-        # What was under way may still claim a room: it is handed over with the others.
-        for pull in pulls:
-            await pull.drained(_TURN_PATIENCE_S)
-        await self._runner.drain(_TURN_PATIENCE_S)
+        await asyncio.gather(*(pull.stop() for pull in pulls))
+        # What was under way may still claim a room, which is handed over with the others. The time
+        # for that is the turns' time too.
+        await asyncio.gather(*(pull.drained(_TURN_PATIENCE_S) for pull in pulls))
+        left = _TURN_PATIENCE_S - (monotonic() - began)
+        await self._runner.drain(max(_LEAST_PATIENCE_S, left))
         for loop in self._care:
             await loop.stop()
         await self._keeper.drain()

@@ -40,18 +40,20 @@ async def test_nats_is_stuck_when_a_write_has_failed(
     ports = Ports()
     port, health_port = ports.take(), ports.take()
     program = nats_server.program(binaries.nats_server(), port, tmp_path, health_port)
+    stuck = program.stuck
+    assert stuck is not None
     # As on a full disk a write fails, here the one that makes a file longer than that.
     limited = replace(program, argv=("prlimit", f"--fsize={2**16}", *program.argv))
     with _running(limited):
         assert await _publish(port) == "taken"
-        assert not program.stuck()
+        assert not stuck()
         assert await _publish(port, bytes(2**16)) == await _publish(port) == "refused"
-        assert program.stuck()
+        assert stuck()
         monkeypatch.setattr(nats_server, "LEAST_ROOM", 2**62)
-        assert not program.stuck()
+        assert not stuck()
     with _running(program):
         assert await _publish(port, bytes(2**16)) == "taken"
-        assert not program.stuck()
+        assert not stuck()
 
 
 def test_mongod_moves_to_another_port_with_its_data(tmp_path: Path) -> None:

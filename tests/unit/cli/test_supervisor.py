@@ -38,7 +38,7 @@ class Room:
         *,
         grace_s: float = 5,
         ready: Callable[[], bool] | None = None,
-        stuck: Callable[[], bool] = lambda: False,
+        stuck: Callable[[], bool] | None = None,
     ) -> Program:
         """Return a Python program that is ready when it has written to its log."""
         name = f"child-{len(self.programs)}"

@@ -8,10 +8,11 @@ from typing import Any
 
 import nats.errors
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
 
 from abbotik_contracts.subjects import consumer
+from abbotik_gateway.adapters.away import mongo_away
 from abbotik_gateway.domain.pressure import Limits, Readings, refusal
+from abbotik_gateway.ports import UnavailableError
 from abbotik_runtime.bus import Bus, BusUnavailable
 
 READ_EVERY_S = 1.0
@@ -55,8 +56,9 @@ class Pressure:
     async def _store_s(self) -> float:
         began = monotonic()
         try:
-            await self._database.command("ping")
-        except PyMongoError:
+            with mongo_away():
+                await self._database.command("ping")
+        except UnavailableError:
             # No answer at all: commands wait at NATS, and their senders hear 503 for that.
             return 0.0
         return monotonic() - began
@@ -66,7 +68,9 @@ class Pressure:
         alive = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
         wanted = {"_id": 0, "projection_age_ms": 1}
         try:
-            workers = await self._database[WORKERS].find(alive, wanted).to_list()
-        except PyMongoError:
+            with mongo_away():
+                workers = await self._database[WORKERS].find(alive, wanted).to_list()
+        except UnavailableError:
             return 0.0
-        return max((worker["projection_age_ms"] for worker in workers), default=0) / 1000
+        # A worker of the version before says nothing of it.
+        return max((worker.get("projection_age_ms", 0) for worker in workers), default=0) / 1000

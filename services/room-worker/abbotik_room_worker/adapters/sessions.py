@@ -60,6 +60,13 @@ class MongoSessions:
         """Say whether this session cannot have been declared dead yet, by the monotonic clock."""
         return time.monotonic() < self._good_until
 
+    @property
+    def _in_touch(self) -> bool:
+        """Say whether renewals followed each other without a gap for a full expiry, until now."""
+        now, since = time.monotonic(), self._unbroken_since
+        unbroken = since is not None and now - since >= EXPIRY_S
+        return unbroken and self.live and now - self._heard_at <= _GAP_S
+
     async def renew(self) -> None:
         """Say that this process lives, and how far its commits are projected; hear the time.
 
@@ -107,8 +114,7 @@ class MongoSessions:
         it owed was settled then. None while this worker was itself out of touch within the last
         expiry: a failover of MongoDB must not look like everybody's death.
         """
-        since = self._unbroken_since
-        if since is None or time.monotonic() - since < EXPIRY_S or not self.live:
+        if not self._in_touch:
             return []
         expired = {"_id": {"$ne": self._session}, **_EXPIRED}
         try:
@@ -118,9 +124,11 @@ class MongoSessions:
             ]
             known = self._workers.find({"_id": {"$in": list(holders)}}, {"_id": 1})
             buried = set(holders) - {worker["_id"] async for worker in known}
-            return found + [DeadSession(session, _ALL) for session in sorted(buried)]
         except PyMongoError as error:
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
+        found += [DeadSession(session, _ALL) for session in sorted(buried)]
+        # The answers may have waited for the next primary, as others' renewals do still.
+        return found if self._in_touch else []
 
     async def forget(self, session: str) -> None:
         """Remove a dead session; one that was renewed meanwhile stays."""
