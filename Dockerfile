@@ -24,6 +24,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 COPY pyproject.toml README.md ./
 COPY libs libs
 COPY services services
+COPY clients clients
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
  && pip --python /opt/abbotik/bin/python install --no-deps --no-index wheels/*.whl
 

@@ -1,7 +1,7 @@
 # `make up` runs everything on this machine; the other targets are for those who change it.
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3)
 BIN := .venv/bin
-SOURCES := libs services tests bench docs deploy
+SOURCES := libs services clients tests bench docs deploy
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
@@ -64,7 +64,7 @@ compose-test: dev
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find libs services tests bench docs -name __pycache__ -prune -exec rm -rf {} +
+	@find libs services clients tests bench docs -name __pycache__ -prune -exec rm -rf {} +
 
 embedded:
 	@libs/cli/install.sh $(PYTHON) requirements-embedded.lock

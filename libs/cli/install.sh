@@ -44,7 +44,7 @@ pip --require-hashes --only-binary :all: --requirement "$lock"
 pip --no-build-isolation --no-deps --editable .
 # On all cores, which pip does not do, and now: where PYTHONDONTWRITEBYTECODE is set every start
 # would compile everything anew. Some packages carry templates that are no Python: not a failure.
-.venv/bin/python -m compileall -qq -j 0 .venv/lib libs services || true
+.venv/bin/python -m compileall -qq -j 0 .venv/lib libs services clients || true
 
 for installed in "$@"; do
     stamp "$installed" >".venv/$installed.stamp"

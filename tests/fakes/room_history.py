@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import orjson
 
 from abbotik_contracts.room_log import (
-    GENESIS_HASH,
     LogEntry,
     Record,
     StoredEvent,
@@ -15,6 +14,7 @@ from abbotik_contracts.room_log import (
     entry_id,
     wire_events,
 )
+from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_runtime.ids import uuid7
 
 TENANT = "acme"

@@ -7,7 +7,8 @@ from argparse import ArgumentTypeError, Namespace
 from abbotik_cli import terminal
 from abbotik_cli.deployment import connected
 from abbotik_cli.fault import Fault
-from abbotik_runtime.chain import LogCheck, Mark
+from abbotik_kernel.chain import Mark
+from abbotik_runtime.log_check import LogCheck
 from abbotik_runtime.log_reader import RoomLogReader
 
 _HASH_CHARACTERS = 64
@@ -25,7 +26,7 @@ async def run(arguments: Namespace) -> int:
                 terminal.show(f"{fault}\n")
     if not check.entries:
         raise Fault(f"Tenant {arguments.tenant!r} has no room {arguments.room}.")
-    for fault in check.end():
+    for fault in check.close():
         faults += 1
         terminal.show(f"{fault}\n")
     end = check.chain.end

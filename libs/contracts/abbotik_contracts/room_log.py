@@ -12,11 +12,11 @@ from typing import NotRequired, TypedDict
 
 from pydantic import JsonValue
 
+from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_kernel.clock import rfc3339
 
 Record = dict[str, JsonValue]
 
-GENESIS_HASH = "0" * 64
 # Longer contents are stored as blobs; `actor:output.text` is cut at the same size.
 INLINE_BYTES = 64 * 1024
 

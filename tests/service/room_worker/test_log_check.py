@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from abbotik_contracts.room_log import LogEntry, wire_events
+from abbotik_kernel.chain import Mark
 from abbotik_runtime.canonical import hashed
-from abbotik_runtime.chain import LogCheck, Mark
+from abbotik_runtime.log_check import LogCheck
 from tests.service.room_worker.house import House
 
 Log = list[LogEntry]
@@ -29,7 +30,7 @@ async def _log(house: House) -> Log:
 def _faults(log: Log, expected: Mark | None = None) -> list[str]:
     check = LogCheck(expected)
     found = [fault for entry in log for fault in check.add(entry)]
-    return [*found, *check.end()]
+    return [*found, *check.close()]
 
 
 def _mark(log: Log, seq: int) -> Mark:

@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 
 from abbotik_contracts.room_log import (
-    GENESIS_HASH,
     LogEntry,
     StoredMessage,
     StoredState,
@@ -20,6 +19,7 @@ from abbotik_contracts.room_log import (
     turn_record,
     wire_events,
 )
+from abbotik_kernel.chain import GENESIS_HASH
 
 ROOM = "0198a1b2-0000-7000-8000-000000000002"
 

@@ -10,7 +10,6 @@ from uuid import UUID
 import rfc8785
 
 from abbotik_contracts.room_log import (
-    GENESIS_HASH,
     LogEntry,
     Record,
     StoredLease,
@@ -18,6 +17,7 @@ from abbotik_contracts.room_log import (
     message_state,
     wire_events,
 )
+from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_room_worker.domain.due import due_at, wants_turn
 from abbotik_room_worker.domain.lifecycle import ROOM, RoomStatus
 from abbotik_room_worker.domain.room import Room

@@ -10,7 +10,8 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from abbotik_contracts.room_config import RoomConfig
-from abbotik_contracts.room_log import GENESIS_HASH, LogEntry, Record, StoredState
+from abbotik_contracts.room_log import LogEntry, Record, StoredState
+from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_room_worker.domain.lifecycle import RoomStatus
 
 
