@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 from abbotik_contracts import subjects
+from abbotik_gateway.handlers.following.event_stream import EventStream
 from tests.eventually import eventually
 from tests.fakes.room_history import TENANT
 from tests.fakes.streams_world import CALLER, World, request
@@ -90,6 +93,23 @@ async def test_the_release_ends_the_stream(world: World) -> None:
     late = await world.follow(history, "1")
     await late.end()
     assert late.names == ["room:released", "stream:end"]
+
+
+async def test_a_stream_that_ended_is_freed_at_once(world: World) -> None:
+    """The collector looks seldom; until then the memory of all who left would grow."""
+    history = world.room(3)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            reader = await world.follow(history)
+            await reader.until(4)
+            await reader.leave()
+        await eventually(lambda: world.signals.subscribed == {})
+        del reader
+        assert not [one for one in gc.get_objects() if isinstance(one, EventStream)]
+    finally:
+        gc.enable()
 
 
 async def test_204_needs_the_whole_log(world: World) -> None:

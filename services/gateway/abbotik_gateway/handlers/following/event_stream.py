@@ -96,6 +96,7 @@ class EventStream(Response):
             for leg in self.legs:
                 leg.close()
             self._register.closed(self)
+            self._let_go()
 
     def leg_ended(self, leg: Leg) -> None:
         """Note that a room has nothing more; the stream ends with its last one."""
@@ -151,6 +152,13 @@ class EventStream(Response):
             self._abort()
         elif self._task is not None:
             self._task.cancel()
+
+    def _let_go(self) -> None:
+        """Forget who knows this stream: it is freed now, and not by the collector some time."""
+        self.outbox.abandon()
+        self.legs.clear()
+        self._send = _unsent
+        self._begun = self._abort = self._task = None
 
     def _lagged(self, taken: dict[object, int]) -> bytes:
         positions = {leg.room: taken.get(leg, leg.position) for leg in self.legs}

@@ -89,8 +89,9 @@ class Outbox:
             self.finished = True
 
     def abandon(self) -> None:
-        """Note that the reader has gone."""
+        """Note that the reader has gone, and forget who knew how to tell it that it lags."""
         self.gone = self.finished = True
+        self._on_lag = _nobody_reads
         self._clear()
         self.poke()
 
@@ -143,3 +144,7 @@ class Outbox:
     def _clear(self) -> None:
         self._chunks.clear()
         self._bytes = self._events = self._deltas = 0
+
+
+def _nobody_reads(_taken: dict[object, int]) -> bytes:
+    return b""
