@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
 from abbotik_gateway.domain.keyed import Keyed
+from abbotik_gateway.handlers import commanding
 from abbotik_gateway.ports import UnavailableError, UnconfirmedError
 from tests.eventually import eventually
 from tests.fakes.gateway_api import GatewayApi
@@ -166,6 +168,25 @@ async def test_a_key_whose_store_did_not_answer_is_good_for_the_retry(
     setattr(api.keys, step, stored)
     assert (await api.call("POST", "/llm/room", headers=KEY)).status_code == 201
     assert len({command.id for command in api.plane.sent}) == 1
+
+
+async def test_a_store_that_hears_no_cancellation_holds_up_no_answer(
+    api: GatewayApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver loses one now and then while it looks for a server."""
+    monkeypatch.setattr(commanding, "_UNHEARD_S", 0.05)
+    api.keys.away = True
+    back = asyncio.Event()
+
+    async def deaf(_keyed: Keyed) -> None:
+        while not back.is_set():
+            with suppress(asyncio.CancelledError):
+                await back.wait()
+
+    monkeypatch.setattr(api.keys, "reopen", deaf)
+    answer = await asyncio.wait_for(api.call("POST", "/llm/room", headers=KEY), 5)
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "SERVICE_UNAVAILABLE")
+    back.set()
 
 
 async def test_an_outcome_that_cannot_be_stored_is_still_answered(api: GatewayApi) -> None:

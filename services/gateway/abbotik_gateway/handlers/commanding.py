@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import structlog
 from pydantic import JsonValue
@@ -90,6 +90,7 @@ class Commanding:
         self._pressure = pressure
         self._keys = keys
         self._seen = seen
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def run(self, route: str, order: Order, build: Build) -> Settled:
         """Return the outcome of the command that ``build`` makes from its ids."""
@@ -116,10 +117,10 @@ class Commanding:
         try:
             outcome = await self._send(order, build, stored.command, stored.room)
         except (UnavailableError, UnconfirmedError, Problem):
-            await _if_possible(self._keys.reopen(stored), order.until)
+            await self._if_possible(self._keys.reopen(stored), order.until)
             raise
         # Before the answer: a second request that comes after it must find the outcome.
-        await _if_possible(self._keys.finish(stored, outcome), order.until)
+        await self._if_possible(self._keys.finish(stored, outcome), order.until)
         return Settled(outcome)
 
     async def _claim(self, order: Order, wanted: Keyed) -> Keyed:
@@ -132,7 +133,7 @@ class Commanding:
                 raise in_progress()
         except UnavailableError:
             # It may be stored all the same, as a request that runs; the next one would wait for it.
-            await _if_possible(
+            await self._if_possible(
                 self._keys.reopen(stored), min(order.until, monotonic() + _UNHEARD_S)
             )
             raise
@@ -153,11 +154,23 @@ class Commanding:
         self._seen.note(order.caller.tenant, room, outcome.rev)
         return outcome
 
+    async def _if_possible(self, write: Coroutine[Any, Any, None], until: float) -> None:
+        """Await what only makes the key's next request quicker: the worker knows the command.
 
-async def _if_possible(written: Awaitable[None], until: float) -> None:
-    """Await what only makes the next request with the key quicker: the worker knows the command."""
-    try:
-        async with asyncio.timeout(max(_LEAST_S, until - monotonic())):
-            await written
-    except (UnavailableError, TimeoutError) as error:
-        log.warning("idempotency.unwritten", cause=repr(error))
+        In a task of its own, because the caller cannot wait until the driver hears that its time is
+        up: while it looks for a server, a cancellation may get lost in `asyncio.wait_for`.
+        """
+        writing = asyncio.create_task(write)
+        self._writing.add(writing)
+        writing.add_done_callback(self._written)
+        await asyncio.wait([writing], timeout=max(_LEAST_S, until - monotonic()))
+        writing.cancel()
+
+    def _written(self, writing: asyncio.Task[None]) -> None:
+        self._writing.discard(writing)
+        if writing.cancelled():
+            log.warning("idempotency.unwritten", cause="its time was up")
+        elif isinstance(error := writing.exception(), UnavailableError):
+            log.warning("idempotency.unwritten", cause=repr(error))
+        elif error is not None:
+            log.error("idempotency.broke", exc_info=error)
