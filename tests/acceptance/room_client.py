@@ -15,7 +15,8 @@ import httpx
 Record = dict[str, Any]
 
 _AGAIN_S = 0.1
-_PATIENCE_S = 60.0
+# Longer than any server is away.
+_PATIENCE_S = 90.0
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from datetime import datetime
 
+from tests.acceptance.bus import waiting
 from tests.faults.checker import OF_A_TURN, Kind, violations
 from tests.faults.faults import VICTIMS, Cell, inflict
 from tests.faults.faulty_stack import PairedStack
@@ -24,6 +25,7 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
     chance = random.Random(f"{cell}:{seed}")  # noqa: S311 - repeatable, no secret
     victim = chance.choice(VICTIMS[cell.service])
     load = Load(stack.gateways, stack.token, seed)
+    dead_before = await waiting(stack.nats_url.split(","), "DLQ")
     with Stored(stack.mongo_url, stack.database) as stored:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
@@ -33,6 +35,7 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
             fault = await inflict(stack, cell.kind, victim)
             await load.wind_down()
             history = await load.history(fault, stored, SETTLE_S)
+    history.dead_letters = await waiting(stack.nats_url.split(","), "DLQ") - dead_before
     return _line(cell, seed, history, held)
 
 
@@ -57,6 +60,7 @@ def _line(cell: Cell, seed: int, history: History, held: list[str]) -> Record:
             "refused": sum(call.status is not None and not call.accepted for call in posts),
             "unanswered": sum(call.status is None for call in posts),
             "events": sum(len(log.events) for log in history.logs),
+            "released": sum(log.released for log in history.logs),
             "recovered": _count(history.logs, "room:recovered"),
             "reconnects": sum(len(one.cursors) - 1 for one in history.sightings),
             "lagged": sum(one.lagged for one in history.sightings),

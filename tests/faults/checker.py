@@ -3,12 +3,13 @@
 | | |
 | --- | --- |
 | I1 | seq of events and of messages is 1, 2, 3 ..., and the chain of hashes holds |
-| I2/C1 | what was accepted is in the log once, with one turn; a key is carried out at most once |
+| I2/C1 | what was accepted is in the log once, with one turn or withdrawn with its room |
+| I2/C1 | a key is carried out at most once; nothing becomes a dead letter |
 | C3 | epochs never fall |
 | I8/C4 | each follower saw exactly the log |
 | I6/C5 | one turn at a time, whose events all belong to it; a tool call begins and ends once |
 | C6 | each call ended in time, with 2xx or a typed error |
-| C8 | the room's account counts each turn once |
+| C8 | the room's account counts each turn once; so does its settlement, its last event |
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from tests.faults.history import Call, Fault, History, Record, RoomLog, Sighting
 ANSWER_S = 5.5
 GENESIS = "0" * 64
 STATUSES = ("completed", "failed", "interrupted")
+# What becomes of a message: a turn, or with its room nothing any more.
+_TURN = ("actor:turn_start", "actor:turn_end")
+_WITHDRAWN = ("message:withdrawn",)
 # What only the running turn may add to the log.
 OF_A_TURN = ("actor:output", "actor:turn_end", "tool:start", "tool:end")
 # A process that is down or paused itself cannot answer; one that is cut off from others must.
@@ -67,6 +71,10 @@ def _all(history: History) -> Iterator[Violation]:
         yield from _in_time(call, history.fault)
         if call.what == "post":
             posts[call.room].append(call)
+    yield from _answered(history)
+    if history.dead_letters:
+        what = f"{history.dead_letters} became dead letters"
+        yield Violation("I2/C1", "commands", what, Kind.LOST)
     for log in history.logs:
         yield from _numbers(log)
         yield from _chain(log)
@@ -76,6 +84,7 @@ def _all(history: History) -> Iterator[Violation]:
         yield from _turns(log)
         yield from _tool_calls(log)
         yield from _account(log)
+        yield from _settlement(log)
     logs = {log.room: log for log in history.logs}
     for sightings in history.sightings:
         yield from _followed(sightings, logs[sightings.room])
@@ -110,18 +119,27 @@ def _chain(log: RoomLog) -> Iterator[Violation]:
 
 
 def _messages(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
-    told = {call.message_id for call in posts if call.accepted}
+    told = {call.told for call in posts if call.accepted}
     stored = Counter(one["id"] for one in log.messages if one["author_kind"] == "user")
     for message in sorted(told | set(stored)):
         yield from _times(log.room, f"message {message}", "in the log", stored[message])
-    for event_type in ("message:queued", "actor:turn_start", "actor:turn_end"):
-        found = Counter(
+    found = {
+        event_type: Counter(
             event["payload"]["message_id"]
             for event in log.events
             if event["event_type"] == event_type
         )
-        for message in sorted(told | set(stored) | set(found)):
-            yield from _times(log.room, f"message {message}", event_type, found[message])
+        for event_type in ("message:queued", *_TURN, *_WITHDRAWN)
+    }
+    for message in sorted(told.union(stored, *found.values())):
+        withdrawn = log.released and found["message:withdrawn"][message] > 0
+        for event_type in ("message:queued", *(_WITHDRAWN if withdrawn else _TURN)):
+            times = found[event_type][message]
+            yield from _times(log.room, f"message {message}", event_type, times)
+        for event_type in _TURN if withdrawn else _WITHDRAWN:
+            if found[event_type][message]:
+                what = f"message {message}: {event_type} as well"
+                yield Violation("I2/C1", log.room, what, Kind.DOUBLED)
 
 
 def _times(room: str, what: str, where: str, times: int) -> Iterator[Violation]:
@@ -137,22 +155,39 @@ def _keys(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
     for message in log.messages:
         if message["author_kind"] == "user":
             by_content[message["content"]].append(message["id"])
-    calls: dict[str, list[Call]] = defaultdict(list)
-    for call in posts:
-        calls[call.key].append(call)
-    for key, tries in calls.items():
+    for key, tries in _by_key(posts).items():
         stored = by_content[tries[0].content]
-        told = {call.message_id for call in tries if call.accepted}
+        told = {call.told for call in tries if call.accepted}
         if len(stored) > 1:
             what = f"key {key} was carried out {len(stored)} times"
             yield Violation("I2/C1", log.room, what, Kind.DOUBLED)
-        if len(told) > 1 or (told and not told <= set(stored)):
+        if not told <= set(stored):
             what = f"key {key} was told {sorted(told)}, the log has {stored}"
             yield Violation("I2/C1", log.room, what)
-        if not told:
-            last = tries[-1]
+
+
+def _answered(history: History) -> Iterator[Violation]:
+    """Each key has to come to one answer in the end; only a released room may refuse for good."""
+    released = {log.room for log in history.logs if log.released}
+    # What is to be interrupted may be over; a follower has no key.
+    insisted = [call for call in history.calls if call.what in ("rent", "post", "release")]
+    for key, tries in _by_key(insisted).items():
+        last = tries[-1]
+        told = {call.told for call in tries if call.accepted}
+        if len(told) > 1:
+            yield Violation("I2/C1", last.room, f"key {key} was told {sorted(told)}")
+        if last.what == "release" and told and last.room not in released:
+            yield Violation("I2/C1", last.room, "the release is missing", Kind.LOST)
+        if not told and not (last.error == "ROOM_RELEASED" and last.room in released):
             what = f"key {key} was not accepted in {len(tries)} tries; the last: {last.error}"
-            yield Violation("C6", log.room, what)
+            yield Violation("C6", last.room, what)
+
+
+def _by_key(calls: list[Call]) -> dict[str, list[Call]]:
+    by_key: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_key[call.key].append(call)
+    return by_key
 
 
 def _epochs(log: RoomLog) -> Iterator[Violation]:
@@ -246,4 +281,20 @@ def _account(log: RoomLog) -> Iterator[Violation]:
     ends = sum(event["event_type"] == "actor:turn_end" for event in log.events)
     if ends != log.turns:
         what = f"usage.turns is {log.turns}, the log has {ends} turn ends"
+        yield Violation("C8", log.room, what)
+
+
+def _settlement(log: RoomLog) -> Iterator[Violation]:
+    releases = [event for event in log.events if event["event_type"] == "room:released"]
+    if len(releases) > 1:
+        what = f"the room was released {len(releases)} times"
+        yield Violation("C8", log.room, what, Kind.DOUBLED)
+    if not releases:
+        return
+    if releases[0] is not log.events[-1]:
+        yield Violation("C8", log.room, "something came after the release", Kind.DISORDERED)
+    settled = releases[0]["payload"]["settlement"]["turns"]
+    ends = sum(event["event_type"] == "actor:turn_end" for event in log.events)
+    if settled != ends:
+        what = f"the settlement counts {settled} turns, the log has {ends} turn ends"
         yield Violation("C8", log.room, what)

@@ -13,10 +13,12 @@ from tests.faults.history import Fault
 
 PAUSE_S = 10.0
 CUT_S = 8.0
+AWAY_S = 60.0
 # Every process can be ended or paused; only those with work in hand are cut off.
 PROCESS_KINDS = ("kill", "pause", "term")
 LINK_KINDS = ("cut-nats", "cut-mongo", "hold-nats", "hold-mongo")
 PROCESSES = ("gateway", "room-worker", "factory", "verifier", "nats-server", "mongod")
+AWAY_KINDS = ("away",)
 DISK_KINDS = ("power-cut", "power-cut-alone", "disk-full")
 VICTIMS = {
     "gateway": GATEWAYS,
@@ -48,6 +50,9 @@ CELLS = [
     *(Cell(service, kind) for kind in LINK_KINDS for service in ("gateway", "room-worker")),
 ]
 
+# Those that take a minute each.
+AWAY_CELLS = [Cell(service, kind) for kind in AWAY_KINDS for service in ("nats-server", "mongod")]
+
 # Those for disks, on a stack of their own.
 DISK_CELLS = [Cell(service, kind) for kind in DISK_KINDS for service in ("nats-server", "mongod")]
 
@@ -56,6 +61,7 @@ DISK_CELLS = [Cell(service, kind) for kind in DISK_KINDS for service in ("nats-s
 CLUSTERED_CELLS = [
     Cell("nats-leader", "kill"),
     Cell("nats-node", "kill"),
+    Cell("nats-node", "pause"),
     Cell("mongo-primary", "kill"),
     Cell("mongo-primary", "pause"),
 ]
@@ -70,6 +76,8 @@ async def inflict(stack: PairedStack, kind: str, victim: str) -> Fault:
         stack.kill(victim, signal.SIGSTOP)
         await asyncio.sleep(PAUSE_S)
         stack.kill(victim, signal.SIGCONT)
+    elif kind in AWAY_KINDS:
+        await asyncio.to_thread(stack.start_again, victim, signal.SIGKILL, away_s=AWAY_S)
     elif kind in PROCESS_KINDS:
         number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
         await asyncio.to_thread(stack.start_again, victim, number)

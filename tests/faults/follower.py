@@ -26,7 +26,7 @@ class Answer:
 
 
 class Follower:
-    """Follows one room over gateways in turn until it is cancelled.
+    """Follows one room over gateways in turn until nothing can come any more, or it is cancelled.
 
     ``on_event`` is called with each durable event, ``calls`` gets each try to connect.
     """
@@ -46,13 +46,14 @@ class Follower:
         self._on_event = on_event
 
     async def follow(self) -> None:
-        """Follow and reconnect, for ever."""
-        while True:
-            await self.read()
+        """Follow and reconnect until a gateway says that nothing can come any more."""
+        status = await self.read()
+        while status != NO_CONTENT:
             await asyncio.sleep(AGAIN_S)
+            status = await self.read()
 
-    async def read(self, query: str = "") -> bool:
-        """Read one connection's events to its end; False where there was none to read."""
+    async def read(self, query: str = "") -> int:
+        """Read one connection's events to its end; return the status of the answer, 0 for none."""
         gateway, url = next(self._gateways)
         began, clock = time.time(), time.monotonic()
         writer: asyncio.StreamWriter | None = None
@@ -83,7 +84,7 @@ class Follower:
         finally:
             if writer is not None:
                 writer.close()
-        return answer.status == 200
+        return answer.status
 
     async def _watch(self, reader: asyncio.StreamReader) -> None:
         async for frame in _frames(reader):

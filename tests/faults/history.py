@@ -15,9 +15,10 @@ Record = dict[str, Any]
 class Call:
     """One request and what its sender was told.
 
-    ``what`` is `post`, `interrupt` or `follow`. ``status`` is None where no answer came, and
-    ``error`` is then the connection's fault; otherwise it is the answer's `error_code`, "" for
-    2xx. ``message_id`` is the message that a 2xx told of.
+    ``what`` is `rent`, `post`, `interrupt`, `release` or `follow`. ``status`` is None where no
+    answer came, and ``error`` is then the connection's fault; otherwise it is the answer's
+    `error_code`, "" for 2xx. ``told`` is the id that a 2xx told of: of the message for a post, of
+    the room for a rent or a release.
     """
 
     what: str
@@ -29,7 +30,7 @@ class Call:
     error: str = ""
     key: str = ""
     content: str = ""
-    message_id: str = ""
+    told: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -66,6 +67,11 @@ class RoomLog:
     messages: list[Record]
     turns: int
 
+    @property
+    def released(self) -> bool:
+        """Whether the room's life is over."""
+        return any(event["event_type"] == "room:released" for event in self.events)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -83,9 +89,10 @@ class Fault:
 
 @dataclass(slots=True)
 class History:
-    """All of one cell."""
+    """All of one cell. ``dead_letters`` is how many commands became one in its time."""
 
     fault: Fault
     calls: list[Call]
     sightings: list[Sightings]
     logs: list[RoomLog]
+    dead_letters: int = 0

@@ -1,7 +1,8 @@
 """The load of one cell: rooms, writers that post into them, a follower for each room.
 
-Writers post with a key each, and send the same again for as long as the outcome is open. A room
-takes so many messages at a time, so the load is as fast as the stack and no faster.
+Writers send each request with a key, and the same again for as long as the outcome is open. A room
+takes so many messages at a time, so the load is as fast as the stack and no faster. Now and then
+what runs is interrupted, or the room is released and another one rented in its place.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ OPEN_PER_ROOM = 2
 LAST_POSTS = 40
 # The share of posts after which whatever runs in the room is interrupted.
 INTERRUPTED = 0.1
-PATIENCE_S = 45.0
+# And the room is released, with whatever runs or waits in it.
+RELEASED = 0.04
+# Longer than any fault.
+PATIENCE_S = 90.0
 # The refusals that ask for the same request again.
 OPEN = ("COMMAND_UNCONFIRMED", "SERVICE_UNAVAILABLE", "IDEMPOTENCY_IN_PROGRESS")
 
@@ -63,6 +67,7 @@ class Load:
             limits=httpx.Limits(max_connections=None),
         )
         self._posts_left = posts
+        # By room, without those that were released.
         self._posted: dict[str, int] = {}
         self._ended: dict[str, set[str]] = {}
         self.events = 0
@@ -74,15 +79,9 @@ class Load:
     async def running(self) -> AsyncIterator[Load]:
         """Rent the rooms and run writers and followers; whatever still runs is ended."""
         try:
-            rooms = await asyncio.gather(*map(self._rent, range(self._rooms)))
-            for room in rooms:
-                self._posted[room], self._ended[room] = 0, set()
-                self.sightings[room] = Sightings(room, "follower")
-            followers = [
-                self._follower(sightings, number)
-                for number, sightings in enumerate(self.sightings.values())
-            ]
-            self._tasks += [asyncio.create_task(one.follow()) for one in followers]
+            await asyncio.gather(*(self._rent(self._from(one)) for one in range(self._rooms)))
+            if len(self._posted) < self._rooms:
+                raise RuntimeError(f"no room to rent: {self.calls[-1]}")
             self._writers = [
                 asyncio.create_task(self._write(one)) for one in range(self._writers_wanted)
             ]
@@ -153,7 +152,7 @@ class Load:
 
     def _saw(self, event: Record) -> None:
         self.events += 1
-        if event["event_type"] == "actor:turn_end":
+        if event["event_type"] in ("actor:turn_end", "message:withdrawn"):
             self._ended[event["room_id"]].add(event["payload"]["message_id"])
         # Whoever waits looks again; the next change has an event of its own.
         self._change.set()
@@ -161,7 +160,9 @@ class Load:
 
     def _all_ended(self) -> bool:
         return all(
-            call.message_id in self._ended[call.room] for call in self.calls if call.message_id
+            call.told in self._ended[call.room]
+            for call in self.calls
+            if call.what == "post" and call.accepted
         )
 
     async def _end(self) -> None:
@@ -174,17 +175,15 @@ class Load:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _rent(self, number: int) -> str:
-        url = self._gateways[number % len(self._gateways)][1]
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                answer = await self._http.post(f"{url}/llm/room", headers=headers)
-                if answer.is_success:
-                    return str(answer.json()["data"]["id"])
-                if answer.json()["error_code"] not in OPEN:
-                    raise RuntimeError(f"no room to rent: {answer.text}")
-                await asyncio.sleep(AGAIN_S)
+    async def _rent(self, gateways: Iterator[tuple[str, str]]) -> None:
+        """Rent a room and follow it."""
+        rented = await self._insist("rent", "", "", {}, str(uuid.uuid4()), gateways)
+        if rented.accepted:
+            room, number = rented.told, len(self.sightings)
+            self._posted[room], self._ended[room] = 0, set()
+            self.sightings[room] = Sightings(room, "follower")
+            follower = self._follower(self.sightings[room], number)
+            self._tasks.append(asyncio.create_task(follower.follow()))
 
     async def _write(self, number: int) -> None:
         chance = random.Random(f"{self._seed}:{number}")  # noqa: S311 - repeatable, no secret
@@ -210,10 +209,14 @@ class Load:
         words = " ".join([key, *(f"word{number}" for number in range(chance.randint(20, 60)))])
         kinds = (f"!stream 15 {words}", words, f'!tool wait {{"ms": 200}}\n!say {words}')
         (content,) = chance.choices(kinds, weights=(6, 2, 2))
-        await self._insist("post", room, "messages", {"content": content}, key, gateways)
+        await self._insist("post", room, "/messages", {"content": content}, key, gateways)
         if chance.random() < INTERRUPTED:
             again = str(uuid.uuid4())
-            await self._insist("interrupt", room, "interrupt", {}, again, gateways)
+            await self._insist("interrupt", room, "/interrupt", {}, again, gateways)
+        # Another writer may have done so meanwhile.
+        if chance.random() < RELEASED and self._posted.pop(room, 0):
+            await self._insist("release", room, "/release", {}, str(uuid.uuid4()), gateways)
+            await self._rent(gateways)
 
     async def _insist(
         self,
@@ -223,14 +226,14 @@ class Load:
         body: Record,
         key: str,
         gateways: Iterator[tuple[str, str]],
-    ) -> None:
-        """Send a request, the same again for as long as its outcome is open."""
+    ) -> Call:
+        """Send a request, the same again for as long as its outcome is open; return the last."""
         until = time.monotonic() + PATIENCE_S
         while True:
             call = await self._once(what, room, path, body, key, next(gateways))
             self.calls.append(call)
             if call.accepted or time.monotonic() > until or not _is_open(call):
-                return
+                return call
             await asyncio.sleep(AGAIN_S)
 
     async def _once(
@@ -238,17 +241,17 @@ class Load:
     ) -> Call:
         name, url = gateway
         began, clock = time.time(), time.monotonic()
-        status, error, message = None, "", ""
+        status, error, told = None, "", ""
         try:
             async with asyncio.timeout(GIVE_UP_S):
                 answer = await self._http.post(
-                    f"{url}/llm/room/{room}/{path}",
+                    f"{url}/llm/room{f'/{room}' if room else ''}{path}",
                     json=body,
                     headers={"Idempotency-Key": key},
                 )
             status = answer.status_code
             if answer.is_success:
-                message = answer.json()["data"].get("id", "")
+                told = answer.json()["data"].get("id", "")
             else:
                 error = answer.json().get("error_code", "")
         except (TimeoutError, httpx.TransportError) as fault:
@@ -263,7 +266,7 @@ class Load:
             error=error,
             key=key,
             content=body.get("content", ""),
-            message_id=message,
+            told=told,
         )
 
 

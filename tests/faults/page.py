@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from tests.faults.faults import CELLS, CLUSTERED_CELLS, DISK_CELLS
+from tests.faults.faults import AWAY_CELLS, CELLS, CLUSTERED_CELLS, DISK_CELLS
 from tests.faults.history import Record
 from tests.stack import ROOT
 
@@ -32,7 +32,7 @@ def table(lines: Iterable[Record]) -> str:
     by_cell: dict[str, list[Record]] = defaultdict(list)
     for line in lines:
         by_cell[line["cell"]].append(line)
-    names = [str(cell) for cell in [*CELLS, *CLUSTERED_CELLS, *DISK_CELLS]]
+    names = [str(cell) for cell in [*CELLS, *CLUSTERED_CELLS, *DISK_CELLS, *AWAY_CELLS]]
     return _drawn(HEAD, [_row(name, by_cell[name]) for name in names if name in by_cell])
 
 

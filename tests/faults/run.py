@@ -1,8 +1,9 @@
 """`make faults`: the whole matrix, a line for each run, and the page's table.
 
 RUNS=3 runs each cell three times, ONLY=room-worker:kill just that one (ONLY=room-worker all of a
-service's). In each round the cells of clusters share a stack, those of disks another, and all
-others a third. It ends by itself after 15 minutes at most, and ends only what it started.
+service's). In each round the cells of clusters share a stack, those of disks another, those that
+take a minute a third, and all others a fourth. It ends by itself after 15 minutes at most, and ends
+only what it started.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.faults import disks, page
 from tests.faults.cell import run_cell
 from tests.faults.clustered_stack import ClusteredStack
 from tests.faults.disk_stack import on_disks
-from tests.faults.faults import CELLS, CLUSTERED_CELLS, DISK_CELLS, Cell
+from tests.faults.faults import AWAY_CELLS, CELLS, CLUSTERED_CELLS, DISK_CELLS, Cell
 from tests.faults.faulty_stack import FaultyStack, PairedStack
 from tests.faults.history import Record
 from tests.faults.proxies import Proxies
@@ -49,7 +50,7 @@ def options() -> argparse.Namespace:
 
 def chosen(only: str) -> list[Cell]:
     """Return the cells whose name begins so; SystemExit where there is none."""
-    known = [*CELLS, *CLUSTERED_CELLS, *DISK_CELLS]
+    known = [*CELLS, *CLUSTERED_CELLS, *DISK_CELLS, *AWAY_CELLS]
     cells = [cell for cell in known if str(cell).startswith(only)]
     if not cells:
         raise SystemExit(
@@ -71,7 +72,12 @@ async def run(cells: list[Cell], runs: int, first_seed: int, results: Path) -> i
     """Run the cells and return how many violations there were; TimeoutError past the limit."""
     broken = 0
     until = time.monotonic() + LIMIT_S - CELL_S
-    stacks = ((_faulty, CELLS), (_clustered, CLUSTERED_CELLS), (_on_disks, DISK_CELLS))
+    stacks = (
+        (_faulty, CELLS),
+        (_clustered, CLUSTERED_CELLS),
+        (_on_disks, DISK_CELLS),
+        (_faulty, AWAY_CELLS),
+    )
     by_stack = [
         (open_stack, some)
         for open_stack, known in stacks

@@ -60,7 +60,7 @@ def _post(number: int, status: int, error: str, message: str) -> Call:
         error=error,
         key=f"key-{number}",
         content=f"words {number}",
-        message_id=message,
+        told=message,
     )
 
 
@@ -80,6 +80,21 @@ def _sound() -> History:
     ]
     follower = Sightings(ROOM, "follower", list(events), cursors=[0, 4])
     return History(FAULT, calls, [follower], [RoomLog(ROOM, events, messages, turns=2)])
+
+
+def _released(history: History, *, turns: int = 2, after: int = 0) -> None:
+    """Let the room be released, with a third message that never had a turn."""
+    history.calls.append(_post(3, 202, "", "message-3"))
+    history.calls.append(replace(_post(4, 200, "", ROOM), what="release"))
+    history.calls.append(_post(5, 409, "ROOM_RELEASED", ""))
+    history.logs[0].messages.append(_message(3, 5, "user"))
+    end = [
+        _event("message:queued", 0, 4, message_id="message-3"),
+        _event("message:withdrawn", 0, 4, message_id="message-3"),
+        _event("room:released", 0, 4, settlement={"turns": turns}),
+        *(_event("room:idle", 0, 4) for _ in range(after)),
+    ]
+    _with_events(history, _sealed([*history.logs[0].events, *end]))
 
 
 def _with_events(history: History, events: list[Record]) -> None:
@@ -206,6 +221,49 @@ def _wrong_account(history: History) -> None:
     history.logs[0] = replace(history.logs[0], turns=3)
 
 
+def _release_not_in_the_log(history: History) -> None:
+    history.calls.append(replace(_post(4, 200, "", ROOM), what="release"))
+
+
+def _withdrawn_without_a_release(history: History) -> None:
+    _released(history)
+    _without(history, "room:released")
+
+
+def _withdrawn_after_its_turn(history: History) -> None:
+    _released(history)
+    events = history.logs[0].events
+    again = _event("message:withdrawn", 0, 4, message_id="message-2")
+    _with_events(history, _sealed([*events[:-1], again, events[-1]]))
+
+
+def _event_after_the_release(history: History) -> None:
+    _released(history, after=1)
+
+
+def _settlement_with_one_turn_too_many(history: History) -> None:
+    _released(history, turns=3)
+
+
+def _refused_by_a_living_room(history: History) -> None:
+    history.calls.append(_post(5, 409, "ROOM_RELEASED", ""))
+
+
+def _rent_never_answered(history: History) -> None:
+    history.calls.append(replace(_post(6, 503, "COMMAND_UNCONFIRMED", ""), what="rent"))
+
+
+def _dead_letter(history: History) -> None:
+    history.dead_letters = 1
+
+
+def test_a_release_withdraws_what_waits_and_refuses_what_comes() -> None:
+    """A message that was withdrawn with its room needs no turn, and a late one no acceptance."""
+    history = _sound()
+    _released(history)
+    assert violations(history) == []
+
+
 def test_a_sound_history_has_no_violations() -> None:
     """Recoveries, a 503 and a reconnect are no violations."""
     assert violations(_sound()) == []
@@ -264,6 +322,14 @@ def test_only_a_gateway_that_lost_its_power_too_may_leave_calls_unanswered() -> 
         (_call_of_a_living_gateway_unanswered, "C6", Kind.OTHER, "not answered: ReadError"),
         (_untyped_error, "C6", Kind.OTHER, "got 503 without a known error_code"),
         (_never_accepted, "C6", Kind.OTHER, "key key-2 was not accepted in 1 tries"),
+        (_release_not_in_the_log, "I2/C1", Kind.LOST, "the release is missing"),
+        (_withdrawn_without_a_release, "I2/C1", Kind.LOST, "message-3: actor:turn_end is missing"),
+        (_withdrawn_after_its_turn, "I2/C1", Kind.DOUBLED, "message-2: actor:turn_end as well"),
+        (_event_after_the_release, "C8", Kind.DISORDERED, "came after the release"),
+        (_settlement_with_one_turn_too_many, "C8", Kind.OTHER, "the settlement counts 3 turns"),
+        (_refused_by_a_living_room, "C6", Kind.OTHER, "key key-5 was not accepted"),
+        (_rent_never_answered, "C6", Kind.OTHER, "key key-6 was not accepted"),
+        (_dead_letter, "I2/C1", Kind.LOST, "1 became dead letters"),
         (_wrong_account, "C8", Kind.OTHER, "usage.turns is 3, the log has 2 turn ends"),
     ],
 )
