@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from abbotik_room_worker.ports import UnavailableError
 
 T = TypeVar("T")
+Serve = Callable[[], Coroutine[Any, Any, T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,6 @@ class Machine:
         self.dead = False
         self._running = asyncio.Event()
         self._running.set()
-        self._ways: set[asyncio.Task[object]] = set()
 
     def pause(self) -> None:
         """Stop: nothing is sent and no answer is heard until `go_on`."""
@@ -58,7 +58,7 @@ class Machine:
             await asyncio.get_running_loop().create_future()
         await self._running.wait()
 
-    async def call(self, serve: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, serve: Serve[T]) -> T:
         """Ask a server. UnavailableError: not done, done and not heard of, or done much later."""
         await self.awake()
         weather, random = self.weather, self.random
@@ -71,23 +71,38 @@ class Machine:
             await self.awake()
             raise UnavailableError("it was not done")
         if unheard and random.random() < 0.5:
-            self._send(serve, random.uniform(0, weather.late_s))
+            _send(serve, random.uniform(0, weather.late_s))
             await asyncio.sleep(delay)
             await self.awake()
             raise UnavailableError("it will be done")
-        answer = await asyncio.shield(self._send(serve, delay))
+        answer = await _send(serve, delay)
         await asyncio.sleep(random.uniform(0, weather.way_s))
         await self.awake()
         if unheard:
             raise UnavailableError("it was done")
         return answer
 
-    def _send(self, serve: Callable[[], Awaitable[T]], delay: float) -> asyncio.Task[T]:
-        async def arrive() -> T:
-            await asyncio.sleep(delay)
-            return await serve()
 
-        way = asyncio.create_task(arrive())
-        self._ways.add(way)
-        way.add_done_callback(self._ways.discard)
-        return way
+def _send(serve: Serve[T], delay: float) -> asyncio.Future[T]:
+    """Have a server do something after a delay, whatever becomes of who asked for it."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+    loop.call_later(delay, _arrive, serve, answer)
+    return answer
+
+
+def _arrive(serve: Serve[T], answer: asyncio.Future[T]) -> None:
+    # A server in memory lets others run, but it waits for nothing, so it needs no task: most of a
+    # life is made of these calls.
+    steps = serve()
+    try:
+        while steps.send(None) is None:
+            pass
+    except StopIteration as done:
+        if not answer.done():
+            answer.set_result(done.value)
+    except Exception as error:  # noqa: BLE001  it is for the caller, whatever it is
+        if not answer.done():
+            answer.set_exception(error)
+    else:
+        answer.set_exception(RuntimeError("a server in memory waits"))

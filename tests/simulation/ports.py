@@ -90,7 +90,7 @@ class SimProjections:
                 return
 
     async def _store(self, room: Room, at: int) -> None:
-        await self._rooms.write(room, at)
+        await self._rooms.store(room, at)
 
 
 class SimSweeps:

@@ -23,9 +23,10 @@ class FakeProjections:
 
     def write(self, room: Room, at: int, *, urgent: bool = False) -> asyncio.Future[None]:  # noqa: ARG002  none lingers
         """Owe a state; the future is done when it, or a newer one, is stored."""
-        return asyncio.create_task(self._write(room, at))
+        return asyncio.create_task(self.store(room, at))
 
-    async def _write(self, room: Room, at: int) -> None:
+    async def store(self, room: Room, at: int) -> None:
+        """Store a state unless a newer one is there."""
         await self.gate.wait()
         while self.refusals:
             self.refusals -= 1
