@@ -29,6 +29,7 @@ from abbotik_cli.logs import LogFolder
 from abbotik_cli.ports import Ports
 from abbotik_cli.program import Program
 from abbotik_cli.tokens import Tokens
+from tests.bus import waiting
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
@@ -68,6 +69,7 @@ class Stack:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         # Children are killed when the thread that started them ends: this one ends with the stack.
         self._starter = ThreadPoolExecutor(1, "stack")
+        self._dead_letters = 0
         self._counts = {services.GATEWAY: gateways, "room-worker": room_workers}
         self.nats_url = nats_url or self._add_nats()
         self.mongo_url = mongo_url or self._add_mongo()
@@ -182,6 +184,11 @@ class Stack:
         self.kill(name)
         self.spawn([name])
         self.wait_ready([name])
+
+    async def new_dead_letters(self) -> int:
+        """Return how many dead letters have come since this was last asked."""
+        before, self._dead_letters = self._dead_letters, await waiting(self.nats_url, "DLQ")
+        return self._dead_letters - before
 
     def log(self, name: str) -> str:
         """Return all that the process has written, over its restarts."""

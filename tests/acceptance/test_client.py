@@ -58,9 +58,9 @@ async def test_long_log_is_proved_over_pages(stack: Stack, client: Client) -> No
     events = [event async for event in client.events(room)]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert len(events) > 1000
-    verdict = await client.verify_log(room)
-    assert verdict.sound
-    assert verdict.end == Mark(events[-1]["seq"], events[-1]["hash"])
+    report = await client.verify_log(room)
+    assert report.sound
+    assert report.end == Mark(events[-1]["seq"], events[-1]["hash"])
     assert [event async for event in client.events(room, after=len(events) - 1)] == events[-1:]
 
 
@@ -86,9 +86,9 @@ async def test_who_touches_the_log_is_found_out(
     if "$push" in change:
         change = {"$push": {"events": first_end["events"][-1]}}
     await entries.update_one({"_id": first_end["_id"]}, change)
-    verdict = await client.verify_log(room)
-    assert not verdict.sound
-    assert any(fault in one for one in verdict.faults), verdict.faults
+    report = await client.verify_log(room)
+    assert not report.sound
+    assert any(fault in one for one in report.faults), report.faults
 
 
 async def test_log_that_was_made_anew_misses_what_was_noted(stack: Stack, client: Client) -> None:
@@ -96,9 +96,13 @@ async def test_log_that_was_made_anew_misses_what_was_noted(stack: Stack, client
     room = await _room(stack, 1)
     noted = (await client.verify_log(room)).end
     assert (await client.verify_log(room, noted)).sound
-    verdict = await client.verify_log(room, Mark(noted.seq, "0" * 64))
-    (fault,) = verdict.faults
+    report = await client.verify_log(room, Mark(noted.seq, "0" * 64))
+    (fault,) = report.faults
     assert fault.startswith(f"event {noted.seq} does not have the hash that was noted")
+    later = await client.verify_log(room, Mark(noted.seq + 1, noted.hash))
+    assert later.faults == (
+        f"event {noted.seq + 1} was noted and is missing: the log was cut off, or made anew",
+    )
 
 
 async def test_unknown_room_is_refused(client: Client) -> None:

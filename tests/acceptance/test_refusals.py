@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.acceptance.bus import waiting
 from tests.acceptance.room_client import Record, RoomClient
+from tests.bus import waiting
 from tests.eventually import eventually
 from tests.stack import Stack
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
-from tests.acceptance.bus import waiting
 from tests.acceptance.promises import broken
 from tests.acceptance.room_client import Record, RoomClient
+from tests.bus import waiting
 from tests.stack import Stack
 
 ROOMS = 16

@@ -7,12 +7,11 @@ import random
 from collections import Counter
 from datetime import datetime
 
-from tests.acceptance.bus import waiting
 from tests.faults.checker import OF_A_TURN, Kind, violations
-from tests.faults.faults import VICTIMS, Cell, inflict
+from tests.faults.faults import AWAY_CELLS, AWAY_S, VICTIMS, Cell, inflict
 from tests.faults.faulty_stack import PairedStack
 from tests.faults.history import Call, Fault, History, Record, RoomLog
-from tests.faults.load import Load
+from tests.faults.load import PATIENCE_S, Load
 from tests.faults.stored import Stored
 
 SETTLE_S = 30.0
@@ -24,8 +23,8 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
     """Run a cell on a stack that is well, and return its line of the results."""
     chance = random.Random(f"{cell}:{seed}")  # noqa: S311 - repeatable, no secret
     victim = chance.choice(VICTIMS[cell.service])
-    load = Load(stack.gateways, stack.token, seed)
-    dead_before = await waiting(stack.nats_url.split(","), "DLQ")
+    patience_s = PATIENCE_S + (AWAY_S if cell in AWAY_CELLS else 0)
+    load = Load(stack.gateways, stack.token, seed, patience_s=patience_s)
     with Stored(stack.mongo_url, stack.database) as stored:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
@@ -35,7 +34,7 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
             fault = await inflict(stack, cell.kind, victim)
             await load.wind_down()
             history = await load.history(fault, stored, SETTLE_S)
-    history.dead_letters = await waiting(stack.nats_url.split(","), "DLQ") - dead_before
+    history.dead_letters = await stack.new_dead_letters()
     return _line(cell, seed, history, held)
 
 

@@ -4,7 +4,7 @@
 | --- | --- |
 | I1 | seq of events and of messages is 1, 2, 3 ..., and the chain of hashes holds |
 | I2/C1 | what was accepted is in the log once, with one turn or withdrawn with its room |
-| I2/C1 | a key is carried out at most once; nothing becomes a dead letter |
+| I2/C1 | a message's key is carried out at most once; nothing becomes a dead letter |
 | C3 | epochs never fall |
 | I8/C4 | each follower saw exactly the log |
 | I6/C5 | one turn at a time, whose events all belong to it; a tool call begins and ends once |
@@ -73,8 +73,7 @@ def _all(history: History) -> Iterator[Violation]:
             posts[call.room].append(call)
     yield from _answered(history)
     if history.dead_letters:
-        what = f"{history.dead_letters} became dead letters"
-        yield Violation("I2/C1", "commands", what, Kind.LOST)
+        yield Violation("I2/C1", "DLQ", f"dead letters: {history.dead_letters}", Kind.LOST)
     for log in history.logs:
         yield from _numbers(log)
         yield from _chain(log)
@@ -131,8 +130,9 @@ def _messages(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
         )
         for event_type in ("message:queued", *_TURN, *_WITHDRAWN)
     }
+    released = log.released
     for message in sorted(told.union(stored, *found.values())):
-        withdrawn = log.released and found["message:withdrawn"][message] > 0
+        withdrawn = released and found["message:withdrawn"][message] > 0
         for event_type in ("message:queued", *(_WITHDRAWN if withdrawn else _TURN)):
             times = found[event_type][message]
             yield from _times(log.room, f"message {message}", event_type, times)
@@ -164,6 +164,8 @@ def _keys(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
         if not told <= set(stored):
             what = f"key {key} was told {sorted(told)}, the log has {stored}"
             yield Violation("I2/C1", log.room, what)
+        if stored and tries[-1].error == "ROOM_RELEASED":
+            yield Violation("I2/C1", log.room, f"key {key} was refused, the log has {stored}")
 
 
 def _answered(history: History) -> Iterator[Violation]:
@@ -178,7 +180,8 @@ def _answered(history: History) -> Iterator[Violation]:
             yield Violation("I2/C1", last.room, f"key {key} was told {sorted(told)}")
         if last.what == "release" and told and last.room not in released:
             yield Violation("I2/C1", last.room, "the release is missing", Kind.LOST)
-        if not told and not (last.error == "ROOM_RELEASED" and last.room in released):
+        refused = last.what == "post" and last.error == "ROOM_RELEASED" and last.room in released
+        if not told and not refused:
             what = f"key {key} was not accepted in {len(tries)} tries; the last: {last.error}"
             yield Violation("C6", last.room, what)
 

@@ -77,7 +77,10 @@ async def inflict(stack: PairedStack, kind: str, victim: str) -> Fault:
         await asyncio.sleep(PAUSE_S)
         stack.kill(victim, signal.SIGCONT)
     elif kind in AWAY_KINDS:
-        await asyncio.to_thread(stack.start_again, victim, signal.SIGKILL, away_s=AWAY_S)
+        stack.kill(victim)
+        await asyncio.sleep(AWAY_S)
+        stack.spawn([victim])
+        await asyncio.to_thread(stack.wait_ready, [victim])
     elif kind in PROCESS_KINDS:
         number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
         await asyncio.to_thread(stack.start_again, victim, number)

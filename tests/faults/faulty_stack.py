@@ -36,13 +36,11 @@ class PairedStack(Stack):
         """Return the name of the process that a victim is now."""
         return victim
 
-    def start_again(
-        self, name: str, number: signal.Signals, *, away_s: float | None = None
-    ) -> None:
+    def start_again(self, name: str, number: signal.Signals) -> None:
         """End a process with a signal, wait until it is gone, start it and wait until it serves."""
         self.kill(name, number)
         self._children[name].wait(timeout=30)
-        time.sleep(self.away_s if away_s is None else away_s)
+        time.sleep(self.away_s)
         self.spawn([name])
         self.wait_ready([name])
 

@@ -31,8 +31,8 @@ LAST_POSTS = 40
 INTERRUPTED = 0.1
 # And the room is released, with whatever runs or waits in it.
 RELEASED = 0.04
-# Longer than any fault.
-PATIENCE_S = 90.0
+# Longer than most faults.
+PATIENCE_S = 45.0
 # The refusals that ask for the same request again.
 OPEN = ("COMMAND_UNCONFIRMED", "SERVICE_UNAVAILABLE", "IDEMPOTENCY_IN_PROGRESS")
 
@@ -42,6 +42,7 @@ class Load:
 
     ``seed`` decides who posts what and where. Writers post until `wind_down`, or until they have
     made that many ``posts`` together. ``events`` is how many the followers have seen in all.
+    ``patience_s`` has to be longer than the fault.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Load:
         rooms: int = ROOMS,
         writers: int = WRITERS,
         posts: float = math.inf,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.calls: list[Call] = []
         self.sightings: dict[str, Sightings] = {}
@@ -67,6 +69,7 @@ class Load:
             limits=httpx.Limits(max_connections=None),
         )
         self._posts_left = posts
+        self._patience_s = patience_s
         # By room, without those that were released.
         self._posted: dict[str, int] = {}
         self._ended: dict[str, set[str]] = {}
@@ -79,9 +82,10 @@ class Load:
     async def running(self) -> AsyncIterator[Load]:
         """Rent the rooms and run writers and followers; whatever still runs is ended."""
         try:
-            await asyncio.gather(*(self._rent(self._from(one)) for one in range(self._rooms)))
-            if len(self._posted) < self._rooms:
-                raise RuntimeError(f"no room to rent: {self.calls[-1]}")
+            rents = [self._rent(self._from(one)) for one in range(self._rooms)]
+            for rented in await asyncio.gather(*rents):
+                if not rented.accepted:
+                    raise RuntimeError(f"no room to rent: {rented}")
             self._writers = [
                 asyncio.create_task(self._write(one)) for one in range(self._writers_wanted)
             ]
@@ -92,7 +96,7 @@ class Load:
 
     async def seen(self, events: int) -> None:
         """Return once the followers have seen that many events in all; TimeoutError if never."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(self._patience_s):
             await self.until(lambda: self.events >= events)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -109,10 +113,14 @@ class Load:
         replays = await self.replay()
         return History(fault, self.calls, [*self.sightings.values(), *replays], logs)
 
-    async def wind_down(self, within_s: float = 2 * PATIENCE_S) -> None:
-        """Return once the last posts are made, or nobody can make them."""
+    async def wind_down(self, within_s: float | None = None) -> None:
+        """Return once the last posts are made, or nobody can make them; no writer is left."""
         self._posts_left = min(self._posts_left, LAST_POSTS)
-        await asyncio.wait(self._writers, timeout=within_s)
+        _, late = await asyncio.wait(self._writers, timeout=within_s or 2 * self._patience_s)
+        for writer in late:
+            writer.cancel()
+        if late:
+            await asyncio.wait(late)
 
     async def settle(self, heads: Callable[[], Mapping[str, int]], within_s: float) -> None:
         """Return once every accepted message has ended and each follower is at the head of its log.
@@ -138,7 +146,7 @@ class Load:
         for number, room in enumerate(self.sightings):
             again = Sightings(room, "replay")
             with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(self._patience_s):
                     await self._follower(again, number).read("?follow=false")
             found.append(again)
         return found
@@ -175,8 +183,8 @@ class Load:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _rent(self, gateways: Iterator[tuple[str, str]]) -> None:
-        """Rent a room and follow it."""
+    async def _rent(self, gateways: Iterator[tuple[str, str]]) -> Call:
+        """Rent a room and follow it; return the last try."""
         rented = await self._insist("rent", "", "", {}, str(uuid.uuid4()), gateways)
         if rented.accepted:
             room, number = rented.told, len(self.sightings)
@@ -184,6 +192,7 @@ class Load:
             self.sightings[room] = Sightings(room, "follower")
             follower = self._follower(self.sightings[room], number)
             self._tasks.append(asyncio.create_task(follower.follow()))
+        return rented
 
     async def _write(self, number: int) -> None:
         chance = random.Random(f"{self._seed}:{number}")  # noqa: S311 - repeatable, no secret
@@ -228,7 +237,7 @@ class Load:
         gateways: Iterator[tuple[str, str]],
     ) -> Call:
         """Send a request, the same again for as long as its outcome is open; return the last."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self._patience_s
         while True:
             call = await self._once(what, room, path, body, key, next(gateways))
             self.calls.append(call)

@@ -98,6 +98,7 @@ async def run_portion(stack: CampaignStack, seed: int, count: int, until: float)
             await load.wind_down()
             fault = Fault(WORKER, "kill", began, healed=time.time())
             history = await load.history(fault, stored, SETTLE_S)
+            history.dead_letters = await stack.new_dead_letters()
     outcome = _outcome(history)
     return [_line(seed, kill, history.logs, outcome) for kill in kills]
 

@@ -33,7 +33,8 @@ from tests.faults.proxies import Proxies
 from tests.stack import ROOT
 
 LIMIT_S = 15 * 60.0
-# A cell takes a quarter of a minute, and longer when all goes wrong; none begins later than this.
+# A cell takes a quarter of a minute, and longer when all goes wrong or a server is away; none
+# begins later than this.
 CELL_S = 120.0
 # The stack ends within that.
 END_S = 20.0

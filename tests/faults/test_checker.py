@@ -249,6 +249,20 @@ def _refused_by_a_living_room(history: History) -> None:
     history.calls.append(_post(5, 409, "ROOM_RELEASED", ""))
 
 
+def _release_refused(history: History) -> None:
+    _released(history)
+    release = next(call for call in history.calls if call.what == "release")
+    history.calls.remove(release)
+    history.calls.append(replace(release, status=409, error="ROOM_RELEASED", told=""))
+
+
+def _refused_and_in_the_log(history: History) -> None:
+    _released(history)
+    history.calls = [call for call in history.calls if call.told != "message-3"]
+    history.calls.append(_post(3, 503, "COMMAND_UNCONFIRMED", ""))
+    history.calls.append(_post(3, 409, "ROOM_RELEASED", ""))
+
+
 def _rent_never_answered(history: History) -> None:
     history.calls.append(replace(_post(6, 503, "COMMAND_UNCONFIRMED", ""), what="rent"))
 
@@ -328,8 +342,10 @@ def test_only_a_gateway_that_lost_its_power_too_may_leave_calls_unanswered() -> 
         (_event_after_the_release, "C8", Kind.DISORDERED, "came after the release"),
         (_settlement_with_one_turn_too_many, "C8", Kind.OTHER, "the settlement counts 3 turns"),
         (_refused_by_a_living_room, "C6", Kind.OTHER, "key key-5 was not accepted"),
+        (_release_refused, "C6", Kind.OTHER, "key key-4 was not accepted"),
+        (_refused_and_in_the_log, "I2/C1", Kind.OTHER, "key key-3 was refused, the log has"),
         (_rent_never_answered, "C6", Kind.OTHER, "key key-6 was not accepted"),
-        (_dead_letter, "I2/C1", Kind.LOST, "1 became dead letters"),
+        (_dead_letter, "I2/C1", Kind.LOST, "dead letters: 1"),
         (_wrong_account, "C8", Kind.OTHER, "usage.turns is 3, the log has 2 turn ends"),
     ],
 )

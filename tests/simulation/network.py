@@ -92,8 +92,8 @@ def _send(serve: Serve[T], delay: float) -> asyncio.Future[T]:
 
 
 def _arrive(serve: Serve[T], answer: asyncio.Future[T]) -> None:
-    # A server in memory lets others run, but it waits for nothing, so it needs no task: most of a
-    # life is made of these calls.
+    # A server in memory only yields (`sleep(0)`) and never waits, so it is run through at once and
+    # without a task: most of a life is made of these calls.
     steps = serve()
     try:
         while steps.send(None) is None:
@@ -105,4 +105,4 @@ def _arrive(serve: Serve[T], answer: asyncio.Future[T]) -> None:
         if not answer.done():
             answer.set_exception(error)
     else:
-        answer.set_exception(RuntimeError("a server in memory waits"))
+        raise AssertionError("a server in memory waits")

@@ -2,7 +2,7 @@
 
 from abbotik_client.client import Client
 from abbotik_client.errors import RefusedError, UnreachableError
-from abbotik_client.verdict import Verdict
+from abbotik_client.report import LogReport
 from abbotik_kernel.chain import Mark
 
-__all__ = ["Client", "Mark", "RefusedError", "UnreachableError", "Verdict"]
+__all__ = ["Client", "LogReport", "Mark", "RefusedError", "UnreachableError"]

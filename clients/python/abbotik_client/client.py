@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from types import TracebackType
@@ -13,7 +13,7 @@ import httpx
 import rfc8785
 
 from abbotik_client.errors import RefusedError, UnreachableError
-from abbotik_client.verdict import Verdict
+from abbotik_client.report import LogReport
 from abbotik_kernel.chain import Chain, Mark
 
 Record = dict[str, Any]
@@ -27,21 +27,22 @@ _BUSY = frozenset({429, 502, 503, 504})
 
 
 class Client:
-    """Speaks to the gateways at ``urls`` in turn, as the holder of ``token``.
+    """Speaks to one of the gateways at ``urls``, as the holder of ``token``.
 
-    A request that a gateway cannot answer now goes to the next one, until ``patience_s`` are over.
+    A request that it cannot answer now goes to the next one, until ``patience_s`` are over.
 
         async with Client(["http://127.0.0.1:9002"], token) as client:
-            verdict = await client.verify_log(room)
+            report = await client.verify_log(room)
     """
 
     def __init__(self, urls: Sequence[str], token: str, *, patience_s: float = 30.0) -> None:
         if not urls:
             raise ValueError("a client needs the URL of a gateway")
-        self._urls = itertools.cycle([url.rstrip("/") for url in urls])
+        self._urls = deque(url.rstrip("/") for url in urls)
         self._patience_s = patience_s
         self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"}, timeout=_ANSWER_S
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=None,  # noqa: S113 - each call is bounded as a whole
         )
 
     async def __aenter__(self) -> Self:
@@ -71,15 +72,15 @@ class Client:
                 return
             query = {"format": "json", "limit": _PAGE, "cursor": page["next_cursor"]}
 
-    async def verify_log(self, room: str, expected: Mark | None = None) -> Verdict:
+    async def verify_log(self, room: str, expected: Mark | None = None) -> LogReport:
         """Recompute the room's chain of hashes from its events.
 
-        ``expected`` is a place of the chain that was noted earlier (a verdict's ``end``, or any
+        ``expected`` is a place of the chain that was noted earlier (a report's ``end``, or any
         event's `seq` and `hash`). Raises RefusedError and UnreachableError.
         """
         chain = Chain(rfc8785.dumps, expected)
         faults = [fault async for event in self.events(room) for fault in chain.add(event)]
-        return Verdict((*faults, *chain.close()), chain.end)
+        return LogReport((*faults, *chain.faults_at_end()), chain.end)
 
     async def _get(self, path: str, query: dict[str, str | int]) -> Record:
         until = monotonic() + self._patience_s
@@ -87,15 +88,17 @@ class Client:
             try:
                 return await self._once(path, query)
             except UnreachableError:
+                self._urls.rotate(-1)
                 if monotonic() + _AGAIN_S > until:
                     raise
                 await asyncio.sleep(_AGAIN_S)
 
     async def _once(self, path: str, query: dict[str, str | int]) -> Record:
-        url = next(self._urls)
+        url = self._urls[0]
         try:
-            answer = await self._http.get(url + path, params=query)
-        except httpx.TransportError as error:
+            async with asyncio.timeout(_ANSWER_S):
+                answer = await self._http.get(url + path, params=query)
+        except (httpx.TransportError, TimeoutError) as error:
             raise UnreachableError(f"{url}: {type(error).__name__}: {error}") from error
         if answer.status_code in _BUSY:
             raise UnreachableError(f"{url}: {answer.status_code} {answer.text}")

@@ -26,7 +26,7 @@ async def run(arguments: Namespace) -> int:
                 terminal.show(f"{fault}\n")
     if not check.entries:
         raise Fault(f"Tenant {arguments.tenant!r} has no room {arguments.room}.")
-    for fault in check.close():
+    for fault in check.faults_at_end():
         faults += 1
         terminal.show(f"{fault}\n")
     end = check.chain.end

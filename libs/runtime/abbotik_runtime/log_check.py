@@ -34,9 +34,9 @@ class LogCheck:
                 yield f"message {message['seq']} follows message {self._message_seq}"
             self._message_seq = message["seq"]
 
-    def close(self) -> Iterator[str]:
+    def faults_at_end(self) -> Iterator[str]:
         """Say what only the end of the log shows."""
-        yield from self.chain.close()
+        yield from self.chain.faults_at_end()
 
     def _place_of(self, entry: LogEntry) -> Iterator[str]:
         rev = entry["rev"]

@@ -113,7 +113,7 @@ class FakeRoomLog:
         return _text(message["content"])
 
     async def _answer(self) -> None:
-        # Every call of a real store lets others run.
+        # Every call of a real store lets others run (a simulated one is run through at once).
         await asyncio.sleep(0)
         if self.broken is not None:
             raise self.broken

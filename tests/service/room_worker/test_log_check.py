@@ -30,7 +30,7 @@ async def _log(house: House) -> Log:
 def _faults(log: Log, expected: Mark | None = None) -> list[str]:
     check = LogCheck(expected)
     found = [fault for entry in log for fault in check.add(entry)]
-    return [*found, *check.close()]
+    return [*found, *check.faults_at_end()]
 
 
 def _mark(log: Log, seq: int) -> Mark:

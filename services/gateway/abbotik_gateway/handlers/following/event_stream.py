@@ -154,7 +154,7 @@ class EventStream(Response):
             self._task.cancel()
 
     def _let_go(self) -> None:
-        """Forget who knows this stream: it is freed now, and not by the collector some time."""
+        """Drop what refers back here, so that the stream is freed now and not by the collector."""
         self.outbox.abandon()
         self.legs.clear()
         self._send = _unsent

@@ -89,7 +89,7 @@ class Outbox:
             self.finished = True
 
     def abandon(self) -> None:
-        """Note that the reader has gone, and forget who knew how to tell it that it lags."""
+        """Note that the reader has gone, and drop ``on_lag``, which refers to the stream."""
         self.gone = self.finished = True
         self._on_lag = _nobody_reads
         self._clear()

@@ -8,11 +8,11 @@ from abbotik_kernel.chain import Mark
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LogReport:
     """``faults`` are sentences, each about one place; ``end`` is the last event that was read.
 
-    Keep ``end`` where nobody can change it: given as ``expected`` next time, it shows a log that
-    was made anew as a whole.
+    The chain alone does not show that a log was cut off at its end, or made anew as a whole. Keep
+    ``end`` where nobody else can change it: given as ``expected`` next time, it does.
     """
 
     faults: tuple[str, ...]
@@ -20,5 +20,5 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Whether the log is as it was written."""
+        """Whether nothing speaks against it."""
         return not self.faults
