@@ -214,12 +214,19 @@ def _turns(log: RoomLog) -> Iterator[Violation]:
             yield Violation("I6/C5", log.room, what)
         elif running is not None and event_type == "room:recovered":
             epoch = event["epoch"]
-        elif running is not None and event["epoch"] != epoch:
+        elif running is not None and event["epoch"] != epoch and not _in_place(event, epoch):
             yield Violation("I6/C5", log.room, f"{place} has epoch {event['epoch']}, not {epoch}")
         outputs += event_type == "actor:output"
         if event_type == "actor:turn_end":
             yield from _end(log.room, event, outputs)
             running = None
+
+
+def _in_place(event: Record, epoch: int) -> bool:
+    """Say whether it ends a turn in place of a holder that let a deadline pass."""
+    closes = event["event_type"] in ("tool:end", "error", "actor:turn_end")
+    completes = event["payload"].get("status") == "completed"
+    return event["epoch"] == epoch + 1 and closes and not completes
 
 
 def _tool_calls(log: RoomLog) -> Iterator[Violation]:

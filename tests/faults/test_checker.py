@@ -283,6 +283,25 @@ def test_a_sound_history_has_no_violations() -> None:
     assert violations(_sound()) == []
 
 
+def _ended_in_place(history: History, status: str) -> None:
+    """Let the second turn end under the next epoch, without an output."""
+    events = history.logs[0].events
+    start, end = events[7], {**events[-1], "epoch": 4}
+    end["payload"] = {**end["payload"], "status": status}
+    _with_events(history, _sealed([*events[:7], start, end]))
+
+
+def _completed_in_place(history: History) -> None:
+    _ended_in_place(history, "completed")
+
+
+def test_a_turn_whose_holder_let_a_deadline_pass_is_ended_by_another() -> None:
+    """Its end belongs to the next epoch, and nobody goes on with it."""
+    history = _sound()
+    _ended_in_place(history, "interrupted")
+    assert violations(history) == []
+
+
 def test_a_tool_call_that_begins_and_ends_is_sound() -> None:
     """Its events belong to the turn that runs."""
     history = _sound()
@@ -326,6 +345,7 @@ def test_only_a_gateway_that_lost_its_power_too_may_leave_calls_unanswered() -> 
         (_turn_never_ended, "I2/C1", Kind.LOST, "message-1: actor:turn_end is missing"),
         (_turn_never_ended, "I6/C5", Kind.OTHER, "begins while turn turn-1 runs"),
         (_turn_without_output, "I6/C5", Kind.OTHER, "turn turn-1 completed, 0 outputs"),
+        (_completed_in_place, "I6/C5", Kind.OTHER, "has epoch 4, not 3"),
         (_epoch_without_recovery, "I6/C5", Kind.OTHER, "has epoch 2, not 1"),
         (_output_of_another_turn, "I6/C5", Kind.OTHER, "is of turn turn-2 while turn-1 runs"),
         (_tool_call_never_ended, "I6/C5", Kind.LOST, "call-1 has 1 beginnings and 0 ends"),
