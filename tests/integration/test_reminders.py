@@ -17,6 +17,14 @@ from abbotik_runtime.pull import PullLoop
 KEY = ("tenant", "room")
 
 
+async def test_time_that_the_bus_cannot_count_has_no_reminder(streams: Bus) -> None:
+    """The server would take the year 2400 for long ago, and remind at once."""
+    await NatsSignals(streams).remind(KEY, 13_569_465_600_000)
+    await streams.client.flush()
+    kept = await streams.js.stream_info("SCHEDULES")
+    assert kept.state.messages == 0
+
+
 async def test_newest_reminder_comes_in_time(streams: Bus) -> None:
     """A later one replaces it; what comes is the time, on the room's subject, not before it."""
     came: asyncio.Queue[tuple[str, bytes, float]] = asyncio.Queue()

@@ -20,6 +20,7 @@ from abbotik_runtime.loops import Loop
 _MARK_EVERY_S = 0.6
 _DEAD_LETTER_AGAIN_S = 5.0
 _CONFIRM_S = 2.0
+_LONGEST_DELAY_S = 3600.0
 
 _log = logs.get("acks")
 
@@ -46,8 +47,11 @@ async def settle(message: Msg, outcome: Outcome, *, service: str, bus: Bus) -> N
 
 
 async def postpone(message: Msg, delay_s: float, *, bus: Bus) -> None:
-    """Have the message delivered again, to anybody, after ``delay_s`` seconds; 0 is at once."""
-    delay = int(delay_s * 1_000_000_000)
+    """Have the message delivered again, to anybody, after ``delay_s`` seconds; 0 is at once.
+
+    An hour at most: the server takes a delay that it cannot count for none at all.
+    """
+    delay = int(min(delay_s, _LONGEST_DELAY_S) * 1_000_000_000)
     await _answer(bus, message, b'-NAK {"delay": %d}' % delay if delay > 0 else b"-NAK")
 
 

@@ -28,6 +28,7 @@ from abbotik_room_worker.runner import TurnRunner
 log = structlog.get_logger(__name__)
 
 _AGAIN_S = 1.0
+_CLOCKS_APART_MS = 5 * 60_000
 _MOST_EXCEPTIONS = 3
 
 Reply = Callable[[str, Record], Awaitable[None]]
@@ -145,6 +146,9 @@ class Reminders:
         except ValueError:
             return Reject("UNDECODABLE", "a reminder holds a time in ms")
         early = at - self._clock.now_ms()
+        if early > _CLOCKS_APART_MS:
+            # No clock is so wrong. The sweep keeps the occurrence when its time has come.
+            return Done()
         if early > 0:
             # The bus tells time by a clock of its own.
             return Retry(early / 1000)

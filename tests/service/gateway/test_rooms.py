@@ -72,11 +72,20 @@ async def test_a_wrong_rent_names_each_fault_and_sends_nothing(
 
 
 async def test_another_tenants_id_in_the_body_is_refused(api: GatewayApi) -> None:
-    """`tenant_id` may be left out or be one's own, in POST and PATCH."""
+    """`tenant_id` may be left out or be one's own, in every body."""
     assert (await api.call("POST", "/llm/room", json={"tenant_id": "dev"})).status_code == 201
     room = await api.rent()
-    for method, path in (("POST", "/llm/room"), ("PATCH", f"/llm/room/{room}")):
-        answer = await api.call(method, path, json={"tenant_id": "acme"})
+    own = {"tenant_id": "dev", "content": "x"}
+    assert (await api.call("POST", f"/llm/room/{room}/messages", json=own)).status_code == 202
+    for method, rest in (
+        ("POST", ""),
+        ("PATCH", f"/{room}"),
+        ("POST", f"/{room}/messages"),
+        ("POST", f"/{room}/wake"),
+        ("POST", f"/{room}/interrupt"),
+        ("POST", f"/{room}/release"),
+    ):
+        answer = await api.call(method, f"/llm/room{rest}", json={"tenant_id": "acme"})
         assert (answer.status_code, answer.json()["error_code"]) == (403, "TENANT_MISMATCH")
 
 

@@ -73,6 +73,20 @@ async def test_a_page_of_json(world: World) -> None:
     assert body["next_cursor"] == "10"
 
 
+async def test_a_page_of_json_begins_where_a_stream_would(world: World) -> None:
+    """The header wins over `after`, and the cursor of the page before over both."""
+    history = world.room(9)
+    for header, query, first in (
+        ("7", {}, 8),
+        ("7", {"after": "3"}, 8),
+        (None, {"after": "3"}, 4),
+        ("7", {"cursor": "5"}, 6),
+    ):
+        asked = request(header, {"format": "json", **query})
+        answer = await world.streams.follow(asked, CALLER, history.room)
+        assert orjson.loads(answer.body)["data"][0]["seq"] == first
+
+
 async def test_a_page_of_json_is_filtered_and_refused_like_a_stream(world: World) -> None:
     """Types filter a page; bad cursors have the same codes."""
     history = world.room(3)

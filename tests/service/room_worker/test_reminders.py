@@ -39,6 +39,14 @@ async def test_reminder_that_comes_early_comes_again(house: House) -> None:
     assert house.types(room) == ["room:rented"]
 
 
+async def test_reminder_that_comes_far_too_early_ends(house: House) -> None:
+    """No clock is that wrong: the bus cannot count so far. The sweep keeps the occurrence."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    far = house.clock.now_ms() + 300 * 365 * 24 * 3_600_000
+    assert await worker.reminders.take((TENANT, room), b"%d" % far) == Done()
+
+
 async def test_reminder_of_what_was_kept_does_nothing(house: House) -> None:
     """The sweep was quicker, or the reminder comes twice."""
     worker = await house.worker()

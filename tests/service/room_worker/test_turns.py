@@ -158,6 +158,7 @@ async def test_tool_call_is_two_steps_in_the_log(house: House) -> None:
         "name": "echo",
         "status": "completed",
         "result": {"a": 1},
+        "duration_ms": 0,
     }
     turns = [turn for entry in house.log(room) for turn in entry.get("turns", ())]
     assert turns[-1]["steps"] == [

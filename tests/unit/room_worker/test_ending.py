@@ -162,13 +162,14 @@ def test_interrupted_turn_keeps_what_it_had_said() -> None:
     """The partial text is an output that says so, and open calls are closed with a result."""
     room = after(held(active(), _opened(active(), CALL)))
     command = finish(room, "interrupted", output="half", idle_reason="interrupted")
-    draft = drafted(held(room, command))
+    draft = drafted(held(room, command, T0 + 40))
     assert types(draft) == ["tool:end", "actor:output", "actor:turn_end", "room:idle"]
     assert payload(draft, "tool:end") == {
         "call_id": "call-1",
         "name": "echo",
         "status": "interrupted",
         "error": {"code": "TURN_ENDED", "message": "the turn ended before the tool did"},
+        "duration_ms": 40,
     }
     assert draft.messages[0]["metadata"] == {"interrupted": True}
     assert draft.messages[0]["content"] == "half"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from abbotik_contracts.policies import Actor
@@ -99,9 +101,10 @@ def test_step_opens_and_settles_calls() -> None:
     }
     room = opened.room
     assert room.turn is not None
-    assert room.turn.open_calls == (CALL,)
-    settled = drafted(held(room, _settled(room, "call-1")))
+    assert room.turn.open_calls == (replace(CALL, started_at=T0),)
+    settled = drafted(held(room, _settled(room, "call-1"), T0 + 250))
     assert types(settled) == ["tool:end"]
+    assert payload(settled, "tool:end")["duration_ms"] == 250
     assert settled.room.turn is not None
     assert settled.room.turn.open_calls == ()
     assert settled.room.usage["tool_calls"] == 1

@@ -78,6 +78,8 @@ def _narrow(schemas: dict[str, Schema]) -> None:
     for name in members["DonePolicy"]:
         members["DonePolicy"][name] = {"type": "null"}
     members["DonePolicy"]["mode"] = {"const": "explicit", "default": "explicit"}
+    for name in ("RoomPatch", "MessageBody", "WakeBody", "InterruptBody", "ReleaseBody"):
+        members[name]["tenant_id"] = dict(members["RentBody"]["tenant_id"])
     for name in ("RentBody", "RoomPatch"):
         for branch in _branches(members[name]["mcp_servers"]):
             branch["maxItems"] = 0

@@ -52,10 +52,21 @@ def _placed(fault: dict[str, str]) -> dict[str, str]:
     return {**fault, "pointer": f"/{named[1]}"}
 
 
-def rent_body(members: Members, caller: Caller) -> RentBody:
+def of_tenant(members: Members, caller: Caller) -> Members:
+    """Return the members without `tenant_id`, which any body may hold; it must be the caller's."""
+    if "tenant_id" not in members:
+        return members
+    tenant_id = members["tenant_id"]
+    if tenant_id is not None and not isinstance(tenant_id, str):
+        raise invalid([_fault("/tenant_id", "must be a text")])
+    if tenant_id is not None and tenant_id != caller.tenant:
+        raise Problem("TENANT_MISMATCH")
+    return {name: member for name, member in members.items() if name != "tenant_id"}
+
+
+def rent_body(members: Members) -> RentBody:
     """Return the body of a rent."""
     body = validated(RentBody, members)
-    _own_tenant(body.tenant_id, caller)
     _refuse_unbuilt(unsupported(dict(body)))
     _bounded(members, "", MAX_CONFIG_BYTES)
     return body
@@ -94,13 +105,12 @@ def release_body(members: Members) -> ReleaseBody:
     return body
 
 
-def patch_change(members: Members, caller: Caller, if_match: int | None) -> PatchChange:
+def patch_change(members: Members, if_match: int | None) -> PatchChange:
     """Return the merge patch, its members known and `agents` called `actors`.
 
     Whether the patched room is right only the worker can say, which knows the room.
     """
     patch = dict(members)
-    _own_tenant(patch.pop("tenant_id", None), caller)
     if "agents" in patch:
         if "actors" in patch:
             raise invalid([_fault("/agents", "give `actors` or `agents`, not both")])
@@ -110,15 +120,6 @@ def patch_change(members: Members, caller: Caller, if_match: int | None) -> Patc
         raise invalid([_fault(f"/{_escaped(name)}", "cannot be changed") for name in strange])
     _bounded(patch, "", MAX_CONFIG_BYTES)
     return PatchChange(patch=patch, if_match=if_match)
-
-
-def _own_tenant(tenant_id: JsonValue, caller: Caller) -> None:
-    if tenant_id is None:
-        return
-    if not isinstance(tenant_id, str):
-        raise invalid([_fault("/tenant_id", "must be a text")])
-    if tenant_id != caller.tenant:
-        raise Problem("TENANT_MISMATCH")
 
 
 def _refuse_unbuilt(pointers: Sequence[str]) -> None:

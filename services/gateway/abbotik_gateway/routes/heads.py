@@ -8,6 +8,7 @@ from time import monotonic
 from starlette.requests import Request
 
 from abbotik_contracts.room_log import Record
+from abbotik_gateway.domain import bodies
 from abbotik_gateway.domain.etag import etag
 from abbotik_gateway.domain.keyed import read_key
 from abbotik_gateway.handlers.commanding import Order, Settled
@@ -24,7 +25,8 @@ _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 async def order(request: Request, gate: Gate, types: tuple[str, ...] = JSON_TYPES) -> Order:
     """Return what a request for a command says before its body is understood.
 
-    Checked in this order: the caller, the room's id, the key, the body's size, type and JSON.
+    Checked in this order: the caller, the room's id, the key, the body's size, type and JSON, the
+    tenant that it names.
     """
     began = monotonic()
     caller = await gate.caller_of(request, "edit")
@@ -33,7 +35,7 @@ async def order(request: Request, gate: Gate, types: tuple[str, ...] = JSON_TYPE
     room = request.path_params.get("room_id")
     key = read_key(request.headers.getlist("idempotency-key"))
     room = None if room is None else known_id(room, "ROOM_NOT_FOUND")
-    members = await read_json(request, types)
+    members = bodies.of_tenant(await read_json(request, types), caller)
     return Order(
         caller=caller,
         request_id=request.scope["state"]["request_id"],

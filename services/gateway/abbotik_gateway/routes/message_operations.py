@@ -36,6 +36,7 @@ def message_operations(messages: MessageRoutes) -> list[Operation]:
             parameters=(IDEMPOTENCY_KEY, PREFER),
             codes=(
                 "ROOM_NOT_FOUND",
+                "TENANT_MISMATCH",
                 "ROOM_RELEASED",
                 "ROOM_BUSY",
                 "ROOM_QUEUE_FULL",

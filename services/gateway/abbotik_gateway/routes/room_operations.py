@@ -129,7 +129,7 @@ def _lifecycle(rooms: RoomRoutes) -> list[Operation]:
             needs="edit",
             body="WakeBody",
             parameters=(IDEMPOTENCY_KEY,),
-            codes=(*_ENDING, "ROOM_QUEUE_FULL", "ILLEGAL_TRANSITION"),
+            codes=(*_ENDING, "TENANT_MISMATCH", "ROOM_QUEUE_FULL", "ILLEGAL_TRANSITION"),
         ),
         Operation(
             name="interruptRoom",
@@ -142,7 +142,7 @@ def _lifecycle(rooms: RoomRoutes) -> list[Operation]:
             needs="edit",
             body="InterruptBody",
             parameters=(IDEMPOTENCY_KEY,),
-            codes=("ROOM_NOT_FOUND", "ROOM_NOT_RUNNING", "ILLEGAL_TRANSITION"),
+            codes=("ROOM_NOT_FOUND", "TENANT_MISMATCH", "ROOM_NOT_RUNNING", "ILLEGAL_TRANSITION"),
         ),
         Operation(
             name="releaseRoom",
@@ -156,6 +156,6 @@ def _lifecycle(rooms: RoomRoutes) -> list[Operation]:
             needs="edit",
             body="ReleaseBody",
             parameters=(IDEMPOTENCY_KEY,),
-            codes=("ROOM_NOT_FOUND", "ILLEGAL_TRANSITION"),
+            codes=("ROOM_NOT_FOUND", "TENANT_MISMATCH", "ILLEGAL_TRANSITION"),
         ),
     ]

@@ -56,7 +56,7 @@ class RoomRoutes:
     async def rent(self, request: Request) -> Response:
         """POST /llm/room."""
         order = await heads.order(request, self.gate)
-        body = bodies.rent_body(order.members, order.caller)
+        body = bodies.rent_body(order.members)
         settled = await self.commanding.run("rent", order, lambda ids: RentRoom(**ids, body=body))
         room = settled.outcome.data
         headers = heads.of_command(settled, f"{heads.base_of(request)}/{room['id']}")
@@ -72,9 +72,7 @@ class RoomRoutes:
         """PATCH /llm/room/:id."""
         order = await heads.order(request, self.gate, PATCH_TYPES)
         wanted = read_if_match(request.headers.getlist("if-match"))
-        change = bodies.patch_change(
-            order.members, order.caller, await self._version(order, wanted)
-        )
+        change = bodies.patch_change(order.members, await self._version(order, wanted))
         settled = await self.commanding.run(
             "patch", order, lambda ids: PatchRoom(**ids, body=change)
         )

@@ -13,6 +13,9 @@ from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_runtime.bus import Bus, BusUnavailable, SubjectFull
 from abbotik_runtime.ids import uuid7
 
+# The bus counts nanoseconds in 64 bits: what is due later (2262) would be due at once.
+_LATEST_MS = 2**63 // 1_000_000
+
 
 class NatsSignals:
     """Followers fill what is lost here from the log, so only triggers are confirmed."""
@@ -38,7 +41,9 @@ class NatsSignals:
             raise UnavailableError(f"NATS: {error}") from error
 
     async def remind(self, key: RoomKey, at: int) -> None:
-        """Leave a reminder at the stream; the sweep keeps an occurrence whose reminder is lost."""
+        """Leave a reminder at the stream; the sweep keeps an occurrence that has none."""
+        if at > _LATEST_MS:
+            return
         headers = {
             subjects.HEADER_SCHEDULE: f"@at {rfc3339(at)}",
             subjects.HEADER_SCHEDULE_TARGET: subjects.room_due(*key),

@@ -57,6 +57,7 @@ def end_turn(draft: Draft, command: Finish) -> None:
             "name": call.name,
             "status": "interrupted" if command.status == "interrupted" else "unknown",
             "error": {"code": "TURN_ENDED", "message": "the turn ended before the tool did"},
+            "duration_ms": draft.now - call.started_at,
         }
         draft.add("tool:end", closed, actor=turn.agent_id, turn=turn.id)
     if command.output is not None:

@@ -33,11 +33,12 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
-    """A tool call that was started and not settled."""
+    """A tool call that was started and not settled; ``started_at`` in ms, by its commit."""
 
     call_id: str
     name: str
     idempotent: bool
+    started_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,12 @@ class Turn:
             "first_event_seq": self.first_event_seq,
             "recoveries": self.recoveries,
             "open_calls": [
-                {"call_id": c.call_id, "name": c.name, "idempotent": c.idempotent}
+                {
+                    "call_id": c.call_id,
+                    "name": c.name,
+                    "idempotent": c.idempotent,
+                    "started_at": c.started_at,
+                }
                 for c in self.open_calls
             ],
             "interrupt": None
@@ -112,7 +118,13 @@ class Releasing:
 
 def config_record(config: RoomConfig) -> Record:
     """Return a configuration as it is stored and shown."""
-    return config.model_dump(mode="json", exclude_none=True)
+    record: Record = config.model_dump(mode="json", exclude_none=True)
+    # An actor always shows its model, also where its provider is not known here and has none.
+    record["actors"] = [
+        {"model": None, **actor.model_dump(mode="json", exclude_none=True)}
+        for actor in config.actors
+    ]
+    return record
 
 
 def _no_usage() -> Record:

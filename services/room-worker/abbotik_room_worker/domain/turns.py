@@ -88,9 +88,15 @@ def step(room: Room, command: Step, now: int) -> Decision:
     if turn is None or turn.id != command.turn_id or not room.holds(command.session, command.epoch):
         return Nothing("the lease is lost", lease_lost=True)
     # A step whose commit was not heard of is decided again: what is there already stays once.
-    open_ids = {call.call_id for call in turn.open_calls}
-    opened = tuple(call for call in command.opened if call.call_id not in open_ids)
-    settled = tuple(end for end in command.settled if end["call_id"] in open_ids)
+    there = {call.call_id: call for call in turn.open_calls}
+    opened = tuple(
+        replace(call, started_at=now) for call in command.opened if call.call_id not in there
+    )
+    settled = tuple(
+        {**end, "duration_ms": now - there[str(end["call_id"])].started_at}
+        for end in command.settled
+        if end["call_id"] in there
+    )
     if not opened and not settled:
         return Nothing("the step is in the log already")
     draft = begin(room, now)

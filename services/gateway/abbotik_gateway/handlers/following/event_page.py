@@ -15,20 +15,25 @@ from abbotik_gateway.streams import RoomEvents
 MAX_BYTES = 4 * 1024 * 1024
 
 
-def read_after(query: Mapping[str, str]) -> int:
-    """Return the position that the page begins behind: `cursor` of the page before, or `after`."""
-    return read_position(query.get("cursor", query.get("after", "0")))
+def read_after(query: Mapping[str, str], last_event_id: str | None) -> int:
+    """Return the position that the page begins behind.
+
+    The `cursor` of the page before, else as for a stream: the header, else `after`, else 0.
+    """
+    if "cursor" in query:
+        return read_position(query["cursor"])
+    return read_position(last_event_id or query.get("after", "0"))
 
 
 async def event_page(
-    log: RoomEvents, tenant: str, room: str, query: Mapping[str, str], path: str
+    log: RoomEvents, tenant: str, room: str, query: Mapping[str, str], path: str, after: int
 ) -> Response:
-    """Answer with at most `limit` events behind the cursor.
+    """Answer with at most `limit` events behind ``after``.
 
     `types` filters what is shown, not what is counted past: the cursor moves on either way. It is
     always there, so that a caller may come back for what happens later.
     """
-    after, limit, variant = read_after(query), read_limit(query), read_variant(query)
+    limit, variant = read_limit(query), read_variant(query)
     shown: list[Event] = []
     size, more = 0, True
     while more and len(shown) < limit and size < MAX_BYTES:

@@ -81,8 +81,10 @@ class RoomStreams:
         caller.needs("read")
         query = request.query_params
         if wants_page(query):
-            await self._place(caller, room_id, read_after(query))
-            return await event_page(self._log, caller.tenant, room_id, query, request.url.path)
+            after = read_after(query, request.headers.get("last-event-id"))
+            await self._place(caller, room_id, after)
+            path = request.url.path
+            return await event_page(self._log, caller.tenant, room_id, query, path, after)
         wanted = read_follow(query, request.headers.get("last-event-id"))
         place = await self._place(caller, room_id, wanted.after, stay=wanted.stay)
         return self._stream(caller, [place], wanted.variant, ticket)
