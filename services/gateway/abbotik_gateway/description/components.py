@@ -74,7 +74,6 @@ def _narrow(schemas: dict[str, Schema]) -> None:
     members["MessageBody"]["delivery"]["enum"] = list(BUILT_DELIVERIES)
     members["TurnPolicy"]["mode"] = {"const": "first", "default": "first"}
     members["ToolPolicy"]["approval"]["additionalProperties"] = {"const": "never"}
-    members["WakePolicy"]["schedule"] = {"type": "null"}
     for name in members["DonePolicy"]:
         members["DonePolicy"][name] = {"type": "null"}
     members["DonePolicy"]["mode"] = {"const": "explicit", "default": "explicit"}
