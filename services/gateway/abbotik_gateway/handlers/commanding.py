@@ -157,19 +157,18 @@ class Commanding:
     async def _if_possible(self, write: Coroutine[Any, Any, None], until: float) -> None:
         """Await what only makes the key's next request quicker: the worker knows the command.
 
-        In a task of its own, because the caller cannot wait until the driver hears that its time is
-        up: while it looks for a server, a cancellation may get lost in `asyncio.wait_for`.
+        In a task of its own, which ends by the driver's limits and is never cancelled: while the
+        driver looks for a server, a cancellation may get lost, or leave its lock taken for ever.
         """
         writing = asyncio.create_task(write)
         self._writing.add(writing)
         writing.add_done_callback(self._written)
         await asyncio.wait([writing], timeout=max(_LEAST_S, until - monotonic()))
-        writing.cancel()
 
     def _written(self, writing: asyncio.Task[None]) -> None:
         self._writing.discard(writing)
         if writing.cancelled():
-            log.warning("idempotency.unwritten", cause="its time was up")
+            log.warning("idempotency.unwritten", cause="the process ends")
         elif isinstance(error := writing.exception(), UnavailableError):
             log.warning("idempotency.unwritten", cause=repr(error))
         elif error is not None:
