@@ -19,9 +19,8 @@ from tests.stack import Stack
 
 ROOMS = 16
 POSTS = 12
-# Longer than any patience of the product, so that what waits is given up and tried again. A minute
-# is a cell of `make faults`.
-AWAY_S = 12.0
+# Longer than any patience of the product: what waits is given up and tried again, often.
+AWAY_S = 60.0
 
 
 @pytest.fixture

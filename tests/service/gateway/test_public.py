@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 
+from abbotik_runtime.health import Check
 from tests.fakes.gateway_api import GatewayApi
 
 
@@ -103,7 +102,7 @@ async def test_health_says_what_is_missing(api: GatewayApi) -> None:
     assert (live.status_code, live.json()["data"]["status"]) == (200, "ok")
 
 
-def _red(why: str) -> Callable[[], Awaitable[str | None]]:
+def _red(why: str) -> Check:
     async def check() -> str | None:
         return why
 

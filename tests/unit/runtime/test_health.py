@@ -64,6 +64,23 @@ async def test_a_red_check_makes_it_unready() -> None:
     }
 
 
+async def test_a_check_that_is_late_is_red_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that is cancelled while it looks for a server may answer nobody any more."""
+    monkeypatch.setattr(module, "_CHECK_S", 0.05)
+    back, heard = asyncio.Event(), asyncio.Event()
+
+    async def check() -> None:
+        await back.wait()
+        heard.set()
+
+    health = Health("sample", Metrics("sample"))
+    health.register("thing", check)
+    answer = await _get(health, "/health/ready")
+    assert answer.json()["data"]["checks"]["thing"]["detail"] == "no answer within 0.05 s"
+    back.set()
+    await asyncio.wait_for(heard.wait(), 5)
+
+
 async def test_live_is_green_while_unready() -> None:
     """Liveness asks no check: a process that waits for its servers must not be restarted."""
     sample = Sample()

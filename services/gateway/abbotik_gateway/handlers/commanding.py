@@ -27,6 +27,7 @@ from abbotik_gateway.ports import (
 )
 from abbotik_runtime.canonical import canonical
 from abbotik_runtime.ids import uuid7
+from abbotik_runtime.uncancelled import begun
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,6 @@ class Commanding:
         self._pressure = pressure
         self._keys = keys
         self._seen = seen
-        self._writing: set[asyncio.Task[None]] = set()
 
     async def run(self, route: str, order: Order, build: Build) -> Settled:
         """Return the outcome of the command that ``build`` makes from its ids."""
@@ -154,22 +154,18 @@ class Commanding:
         self._seen.note(order.caller.tenant, room, outcome.rev)
         return outcome
 
-    async def _if_possible(self, write: Coroutine[Any, Any, None], until: float) -> None:
-        """Await what only makes the key's next request quicker: the worker knows the command.
-
-        In a task of its own, which ends by the driver's limits and is never cancelled: while the
-        driver looks for a server, a cancellation may get lost, or leave its lock taken for ever.
-        """
-        writing = asyncio.create_task(write)
-        self._writing.add(writing)
-        writing.add_done_callback(self._written)
+    @staticmethod
+    async def _if_possible(write: Coroutine[Any, Any, None], until: float) -> None:
+        """Await what only makes the key's next request quicker: the worker knows the command."""
+        writing = begun(write)
+        writing.add_done_callback(_written)
         await asyncio.wait([writing], timeout=max(_LEAST_S, until - monotonic()))
 
-    def _written(self, writing: asyncio.Task[None]) -> None:
-        self._writing.discard(writing)
-        if writing.cancelled():
-            log.warning("idempotency.unwritten", cause="the process ends")
-        elif isinstance(error := writing.exception(), UnavailableError):
-            log.warning("idempotency.unwritten", cause=repr(error))
-        elif error is not None:
-            log.error("idempotency.broke", exc_info=error)
+
+def _written(writing: asyncio.Task[None]) -> None:
+    if writing.cancelled():
+        log.warning("idempotency.unwritten", cause="the process ends")
+    elif isinstance(error := writing.exception(), UnavailableError):
+        log.warning("idempotency.unwritten", cause=repr(error))
+    elif error is not None:
+        log.error("idempotency.broke", exc_info=error)
