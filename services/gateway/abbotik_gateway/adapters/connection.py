@@ -1,10 +1,14 @@
-"""uvicorn's connection, with a way to drop it that does not wait for its reader."""
+"""uvicorn's connection: a way to drop it that does not wait for its reader, and whole answers."""
 
 from __future__ import annotations
+
+import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from abbotik_gateway.streams import ABORT
+
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 class Connection(HttpToolsProtocol):
@@ -18,3 +22,43 @@ class Connection(HttpToolsProtocol):
         """Begin a request, and let its streams abort the connection."""
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item] # uvicorn's type knows extensions without callables
+
+    def on_headers_complete(self) -> None:
+        """Begin the answer."""
+        before = self.cycle
+        super().on_headers_complete()
+        # The answer to HEAD is a head alone.
+        if self.cycle is not before and self.scope["method"] != "HEAD":
+            self.cycle.transport = WholeAnswer(self.transport)  # type: ignore[assignment] # all of it that an answer needs
+
+
+class WholeAnswer:
+    """One answer's way to the transport: its head leaves together with the first of its body.
+
+    uvicorn writes them one after the other, and the event loop sends each write at once: a system
+    call more for every answer, and a reader that is woken for half of one.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        # Empty before it was written, None after it has left.
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep the head, send everything else."""
+        if self._head:
+            data, self._head = self._head + data, None
+        elif self._head is not None and not data.startswith(_CONTINUE):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Say whether the connection ends."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()

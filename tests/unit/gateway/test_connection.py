@@ -1,0 +1,74 @@
+"""How an answer's bytes leave the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from abbotik_gateway.adapters.connection import WholeAnswer
+
+
+class Wire:
+    """A transport that notes each write, and that it was closed."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Note what would be one system call."""
+        self.seen.append(data)
+
+    def is_closing(self) -> bool:
+        """Say whether `close` was called."""
+        return b"closed" in self.seen
+
+    def close(self) -> None:
+        """Note it."""
+        self.seen.append(b"closed")
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """Return what the answer is written to."""
+    return Wire()
+
+
+@pytest.fixture
+def answer(wire: Wire) -> WholeAnswer:
+    """Return an answer of which nothing was written."""
+    return WholeAnswer(cast("asyncio.Transport", wire))
+
+
+def test_head_leaves_with_the_body(answer: WholeAnswer, wire: Wire) -> None:
+    """One write for both; what follows goes out as it comes."""
+    answer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert wire.seen == []
+    for part in (b"one", b"two", b""):
+        answer.write(part)
+    assert wire.seen == [b"HTTP/1.1 200 OK\r\n\r\none", b"two", b""]
+
+
+def test_head_of_an_empty_body_leaves_too(answer: WholeAnswer, wire: Wire) -> None:
+    """The server writes the empty body."""
+    answer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    answer.write(b"")
+    assert wire.seen == [b"HTTP/1.1 204 No Content\r\n\r\n"]
+
+
+def test_word_to_go_on_is_no_head(answer: WholeAnswer, wire: Wire) -> None:
+    """A client that waits for it would wait for ever."""
+    answer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    answer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    answer.write(b"body")
+    assert wire.seen == [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody"]
+
+
+def test_end_without_a_body_sends_the_head(answer: WholeAnswer, wire: Wire) -> None:
+    """An application that broke after its head: the client sees that an answer was cut."""
+    answer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert not answer.is_closing()
+    answer.close()
+    assert wire.seen == [b"HTTP/1.1 200 OK\r\n\r\n", b"closed"]
+    assert answer.is_closing()
