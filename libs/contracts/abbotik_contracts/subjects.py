@@ -13,7 +13,6 @@ HEADER_MESSAGE_ID = "Nats-Msg-Id"
 HEADER_REPLY = "Abbotik-Reply"
 HEADER_REQUEST_ID = "x-request-id"
 HEADER_TRACE = "traceparent"
-HEADER_TENANT = "Abbotik-Tenant"
 HEADER_BLOB = "Abbotik-Blob"
 HEADER_CAUSE = "Abbotik-Cause"
 # The server's own: a message that it keeps until a time and then publishes on another subject.

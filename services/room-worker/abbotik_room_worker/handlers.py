@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars
 from abbotik_contracts.large_content import apart
 from abbotik_contracts.room_commands import PostMessage, RoomCommand, WakeRoom, decode
 from abbotik_contracts.room_log import INLINE_BYTES, Record
-from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY, HEADER_TENANT
+from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY
 from abbotik_kernel.clock import Clock
 from abbotik_kernel.outcome import Done, Outcome, Reject, Retry
 from abbotik_room_worker.domain.draft import Nothing
@@ -68,12 +68,13 @@ class RoomCommands:
     async def handle(self, subject: str, data: bytes, headers: Mapping[str, str]) -> Outcome:
         """Decide one command. Bad weather is a Retry; only what can never work is a Reject."""
         try:
-            command = await self._read(data, headers)
+            tenant, room = subject.split(".")[2:4]
+            command = await self._read(tenant, data, headers)
         except UnavailableError:
             return Retry(_AGAIN_S)
         except (ValidationError, ValueError) as error:
             return Reject("UNDECODABLE", str(error))
-        if subject.split(".")[2:4] != [command.tenant, command.room]:
+        if (tenant, room) != (command.tenant, command.room):
             return Reject("UNDECODABLE", "the subject names another room than the command")
         # Each message is handled in a task of its own, so this holds for its log lines alone.
         bind_contextvars(request_id=command.request_id, tenant=command.tenant, room=command.room)
@@ -95,10 +96,10 @@ class RoomCommands:
         self._exceptions.pop(command.id, None)
         return Done()
 
-    async def _read(self, data: bytes, headers: Mapping[str, str]) -> RoomCommand:
+    async def _read(self, tenant: str, data: bytes, headers: Mapping[str, str]) -> RoomCommand:
         digest = headers.get(HEADER_BLOB)
         if digest is not None:
-            stored = await self._contents.get(headers.get(HEADER_TENANT, ""), digest)
+            stored = await self._contents.get(tenant, digest)
             if stored is None:
                 raise ValueError(f"the command's body {digest} is not stored")
             data = stored

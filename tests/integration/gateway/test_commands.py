@@ -104,7 +104,6 @@ async def test_a_command_gets_its_outcome(commands: BusCommands, worker: Worker)
     (heard,) = worker.heard
     assert heard.subject == f"cmd.room.acme.{command.room}.message"
     assert decode(heard.data) == command
-    assert worker.header(heard, "Abbotik-Tenant") == "acme"
     assert worker.header(heard, "x-request-id") == "r-1"
     assert worker.header(heard, "traceparent").startswith("00-aaa")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from abbotik_contracts.room_commands import encode
-from abbotik_contracts.subjects import HEADER_BLOB, HEADER_TENANT, room_command
+from abbotik_contracts.subjects import HEADER_BLOB, room_command
 from abbotik_kernel.outcome import Done, Reject, Retry
 from tests.service.room_worker.house import TENANT, House
 
@@ -55,7 +55,7 @@ async def test_large_command_is_read_from_where_it_was_stored(house: House) -> N
     room = await house.rent(worker)
     command = house.message(room, "!say stored")
     digest = await worker.contents.put(TENANT, encode(command))
-    headers = {HEADER_BLOB: digest, HEADER_TENANT: TENANT}
+    headers = {HEADER_BLOB: digest}
     subject = room_command(TENANT, room, "message")
     assert isinstance(await worker.commands.handle(subject, b"", headers), Done)
     await worker.rested()
@@ -66,7 +66,7 @@ async def test_large_command_that_is_not_stored_is_refused(house: House) -> None
     """A digest that the tenant does not have will not turn up later."""
     worker = await house.worker()
     digest = await worker.contents.put("other", b"{}")
-    headers = {HEADER_BLOB: digest, HEADER_TENANT: TENANT}
+    headers = {HEADER_BLOB: digest}
     outcome = await worker.commands.handle("cmd.room.acme.x.message", b"", headers)
     assert isinstance(outcome, Reject)
     assert "is not stored" in outcome.cause
@@ -77,7 +77,7 @@ async def test_contents_that_are_away_are_bad_weather(house: House) -> None:
     worker = await house.worker()
     room = await house.rent(worker)
     worker.contents.away = True
-    headers = {HEADER_BLOB: "d" * 64, HEADER_TENANT: TENANT}
+    headers = {HEADER_BLOB: "d" * 64}
     subject = room_command(TENANT, room, "message")
     assert isinstance(await worker.commands.handle(subject, b"", headers), Retry)
     large = house.message(room, "x" * 100_000)

@@ -17,7 +17,6 @@ from abbotik_contracts.subjects import (
     HEADER_MESSAGE_ID,
     HEADER_REPLY,
     HEADER_REQUEST_ID,
-    HEADER_TENANT,
     HEADER_TRACE,
     room_command,
 )
@@ -118,7 +117,7 @@ class BusCommands:
         self, command: RoomCommand, trace: str | None
     ) -> tuple[bytes, dict[str, str]]:
         data = encode(command)
-        headers = {HEADER_TENANT: command.tenant, HEADER_REQUEST_ID: command.request_id}
+        headers = {HEADER_REQUEST_ID: command.request_id}
         if trace is not None:
             headers[HEADER_TRACE] = trace
         if len(data) > MAX_INLINE_BYTES:
