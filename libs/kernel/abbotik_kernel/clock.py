@@ -27,6 +27,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000 + self._shift_ms
 
 
+@lru_cache(maxsize=256)  # the events of one commit are of the same moment
 def rfc3339(at_ms: int) -> str:
     """Write a time as RFC 3339 in UTC with milliseconds: ``2026-01-31T09:30:00.123Z``."""
     second, milli = divmod(at_ms, 1000)
