@@ -227,8 +227,8 @@ class PlaneScope:
         found = [e for e in entries if "messages" in e and e["last_message_seq"] > seq]
         return found[:limit]
 
-    async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
-        """Return the turns of these messages, each as it is now."""
+    async def ended_turns(self, first: int, last: int) -> dict[int, StoredTurn]:
+        """Return the turns of these messages that have ended."""
         return {
             turn["message_seq"]: turn
             for entry in self._plane.entries(self._key)

@@ -72,7 +72,7 @@ class FakeRoomScope:
         """Nobody here asks for messages."""
         raise NotImplementedError(seq, limit)
 
-    async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
+    async def ended_turns(self, first: int, last: int) -> dict[int, StoredTurn]:
         """Nobody here asks for turns."""
         raise NotImplementedError(first, last)
 

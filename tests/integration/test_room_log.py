@@ -10,7 +10,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from abbotik_contracts.room_commands import RoomCommand
-from abbotik_contracts.room_log import first_event_seq, wire_events
+from abbotik_contracts.room_log import first_event_seq, running_turn, wire_events
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.domain.draft import Decision, Refusal
 from abbotik_room_worker.domain.room import Room
@@ -157,30 +157,35 @@ async def test_messages_page_both_ways(scope: RoomLogScope) -> None:
     assert await scope.messages_after(10) == []
 
 
-async def test_turns_are_as_they_are_now(scope: RoomLogScope) -> None:
-    """Each message's turn in its latest form; messages without a turn have none."""
-    turns = await scope.turns_of(1, 10)
+async def test_turns_are_found_by_their_messages(scope: RoomLogScope) -> None:
+    """Each message's turn once it has ended; messages without a turn have none."""
+    turns = await scope.ended_turns(1, 10)
     assert {seq: (turn["id"], turn["status"]) for seq, turn in turns.items()} == {
         1: (uid(100), "completed"),
         3: (uid(101), "completed"),
         5: (uid(102), "completed"),
         7: (uid(103), "completed"),
     }
-    assert list(await scope.turns_of(2, 4)) == [3]
+    assert list(await scope.ended_turns(2, 4)) == [3]
 
 
-async def test_turn_that_goes_on_in_one_entry_counts_for_both_messages(
+async def test_entry_that_ends_a_turn_and_begins_the_next_tells_of_both(
     database: mongo.Database,
 ) -> None:
-    """The entry that ends one turn and begins the next holds both."""
+    """The first is among the turns that have ended, the second one runs."""
     story = Story(database)
     await story.ask(rent(1))
     await story.ask(message(10), turn=100)
     await story.ask(message(11))
     await story.end(40, next_claim=claim(turn=uid(101)))
-    turns = await RoomLogReader(database).of(*KEY).turns_of(1, 2)
-    assert {seq: turn["status"] for seq, turn in turns.items()} == {1: "completed", 2: "running"}
-    assert list(await RoomLogReader(database).of(*KEY).turns_of(2, 2)) == [2]
+    scope = RoomLogReader(database).of(*KEY)
+    turns = await scope.ended_turns(1, 2)
+    assert {seq: turn["status"] for seq, turn in turns.items()} == {1: "completed"}
+    newest = await scope.last()
+    assert newest is not None
+    running = running_turn(newest["state"])
+    assert running is not None
+    assert (running["id"], running["message_seq"], running["status"]) == (uid(101), 2, "running")
 
 
 async def test_another_tenant_reads_nothing(scope: RoomLogScope, database: mongo.Database) -> None:
@@ -193,7 +198,7 @@ async def test_another_tenant_reads_nothing(scope: RoomLogScope, database: mongo
     assert await foreign.by_key(uid(1)) is None
     assert await foreign.events_after(0) == await foreign.events_before(99) == []
     assert await foreign.messages_after(0) == await foreign.messages_before(99) == []
-    assert await foreign.turns_of(1, 99) == {}
+    assert await foreign.ended_turns(1, 99) == {}
 
 
 async def test_room_whose_id_begins_like_another_is_apart(database: mongo.Database) -> None:

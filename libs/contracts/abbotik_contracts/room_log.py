@@ -8,7 +8,7 @@ names live here. Stored names are those of `LogEntry`; what an entry does not ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 from pydantic import JsonValue
 
@@ -47,7 +47,7 @@ class StoredMessage(TypedDict):
 
 
 class StoredTurn(TypedDict):
-    """A turn as of this entry: written when it begins and when it ends. Times in ms."""
+    """A turn that ended with this entry; the one that runs is in the state. Times in ms."""
 
     id: str
     message_id: str
@@ -222,6 +222,28 @@ def message_record(
     if isinstance(content, list):
         record["content_blocks"] = content
     return record
+
+
+def running_turn(state: StoredState) -> StoredTurn | None:
+    """Return the turn that runs, in the form of one that has ended; None where none does."""
+    if state["turn"] is None:
+        return None
+    turn = cast("StoredTurn", state["turn"])  # it has these members of one, and others
+    return {
+        "id": turn["id"],
+        "message_id": turn["message_id"],
+        "message_seq": turn["message_seq"],
+        "agent_id": turn["agent_id"],
+        "provider": turn["provider"],
+        "model": turn["model"],
+        "status": "running",
+        "started_at": turn["started_at"],
+        "ended_at": None,
+        "usage": {},
+        "steps": [],
+        "context": {},
+        "error": None,
+    }
 
 
 def turn_record(room: str, turn: StoredTurn) -> Record:

@@ -135,8 +135,8 @@ class RoomLogScope:
         ):
             yield cast("LogEntry", entry)
 
-    async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
-        """Return the turns of the messages with seq ``first`` to ``last``, each as it is now."""
+    async def ended_turns(self, first: int, last: int) -> dict[int, StoredTurn]:
+        """Return the turns of the messages with seq ``first`` to ``last`` that have ended."""
         cursor = self._entries.find(
             {
                 **self._scope,

@@ -101,8 +101,8 @@ class RoomScope(Protocol):
         """Return entries with messages above ``seq``, oldest first, at most ``limit``."""
         ...
 
-    async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
-        """Return the turns of the messages ``first`` to ``last``, each as it is now."""
+    async def ended_turns(self, first: int, last: int) -> dict[int, StoredTurn]:
+        """Return the turns of the messages ``first`` to ``last`` that have ended."""
         ...
 
 

@@ -75,8 +75,10 @@ def _ok(data: Record, entry: LogEntry) -> Record:
 
 def _message(entry: LogEntry) -> Record:
     message = entry["messages"][0]
-    state, turns = entry["state"], entry.get("turns", [])
-    turn_id = next((t["id"] for t in turns if t["message_seq"] == message["seq"]), None)
+    state = entry["state"]
+    turn = state["turn"]
+    begun = turn is not None and turn["message_id"] == message["id"]
+    turn_id = str(turn["id"]) if turn is not None and begun else None
     return message_record(
         entry["room"], message, entry["at"], message_state(message, state), turn_id
     )

@@ -49,7 +49,7 @@ class MongoRoomScope:
         with mongo_away():
             return await self._scope.messages_after(seq, limit)
 
-    async def turns_of(self, first: int, last: int) -> dict[int, StoredTurn]:
-        """Return the turns of the messages ``first`` to ``last``, each as it is now."""
+    async def ended_turns(self, first: int, last: int) -> dict[int, StoredTurn]:
+        """Return the turns of the messages ``first`` to ``last`` that have ended."""
         with mongo_away():
-            return await self._scope.turns_of(first, last)
+            return await self._scope.ended_turns(first, last)

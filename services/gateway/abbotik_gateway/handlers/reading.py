@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from abbotik_contracts.room_log import LogEntry, Record, StoredTurn, room_record, turn_record
+from abbotik_contracts.room_log import (
+    LogEntry,
+    Record,
+    StoredTurn,
+    room_record,
+    running_turn,
+    turn_record,
+)
 from abbotik_gateway.domain.history import MAX_BYTES, Sized, Window, fitting, sized
 from abbotik_gateway.domain.problem import Problem
 from abbotik_gateway.handlers.contents import Found, found_in, shown
@@ -105,7 +112,7 @@ class Reading:
                 break
             found += found_in(entries, part)
             after = entries[-1]["last_message_seq"]
-        turns = await scope.turns_of(part[0], part[-1])
+        turns = await _turns(scope, newest, part[0], part[-1])
         records = await shown(self._contents, tenant, newest["room"], found, newest["state"], turns)
         return [sized(record) for record in records]
 
@@ -124,7 +131,7 @@ class Reading:
         if not found:
             raise Problem("MESSAGE_NOT_FOUND")
         seq = found[0].message["seq"]
-        turns = await scope.turns_of(seq, seq)
+        turns = await _turns(scope, newest, seq, seq)
         records = await shown(self._contents, tenant, room, found, newest["state"], turns)
         return records[0]
 
@@ -134,7 +141,7 @@ class Reading:
         last = newest["state"]["last_message_seq"]
         scope, found = self._scope(tenant, room), list[StoredTurn]()
         while after < last and len(found) <= limit:
-            part = await scope.turns_of(after + 1, after + _TURNS)
+            part = await _turns(scope, newest, after + 1, after + _TURNS)
             found += [part[seq] for seq in sorted(part)]
             after += _TURNS
         rows = fitting(
@@ -149,12 +156,22 @@ class Reading:
         await self.newest(tenant, room)
         scope = self._scope(tenant, room)
         entry = await scope.by_key(known_id(turn_id, "TURN_NOT_FOUND"))
-        for begun in () if entry is None else entry.get("turns", ()):
-            if begun["id"] == turn_id:
-                seq = begun["message_seq"]
-                now = (await scope.turns_of(seq, seq)).get(seq, begun)
-                return turn_record(room, now)
-        raise Problem("TURN_NOT_FOUND")
+        begun = None if entry is None else running_turn(entry["state"])
+        if begun is None or begun["id"] != turn_id:
+            raise Problem("TURN_NOT_FOUND")
+        seq = begun["message_seq"]
+        return turn_record(room, (await scope.ended_turns(seq, seq)).get(seq, begun))
 
     def _scope(self, tenant: str, room: str) -> RoomScope:
         return self._log.of(tenant, known_id(room, "ROOM_NOT_FOUND"))
+
+
+async def _turns(
+    scope: RoomScope, newest: LogEntry, first: int, last: int
+) -> dict[int, StoredTurn]:
+    """Return the turns of the messages with seq ``first`` to ``last``, each as it is now."""
+    running = running_turn(newest["state"])
+    begun = {} if running is None else {running["message_seq"]: running}
+    turns = {seq: turn for seq, turn in begun.items() if first <= seq <= last}
+    # It may have ended since.
+    return turns | await scope.ended_turns(first, last)

@@ -11,7 +11,7 @@ from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
 from abbotik_room_worker.domain.due import wants_turn
 from abbotik_room_worker.domain.lifecycle import RoomStatus, RoomVerb
 from abbotik_room_worker.domain.room import Room, Turn
-from abbotik_room_worker.domain.turns import Claim, added, begin_turn, stored_turn
+from abbotik_room_worker.domain.turns import Claim, added, begin_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,14 @@ def _drain(draft: Draft, reason: str) -> None:
 def _ended(turn: Turn, now: int, command: Finish) -> StoredTurn:
     failed = command.status == "failed"
     return {
-        **stored_turn(turn, command.status),
+        "id": turn.id,
+        "message_id": turn.message_id,
+        "message_seq": turn.message_seq,
+        "agent_id": turn.agent_id,
+        "provider": turn.provider,
+        "model": turn.model,
+        "status": command.status,
+        "started_at": turn.started_at,
         "ended_at": now,
         "usage": command.usage,
         "steps": list(command.steps),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from abbotik_contracts.room_log import Record, StoredTurn
+from abbotik_contracts.room_log import Record
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
 from abbotik_room_worker.domain.due import wants_turn
 from abbotik_room_worker.domain.lifecycle import RoomStatus, RoomVerb
@@ -67,7 +67,6 @@ def begin_turn(draft: Draft, command: Claim) -> None:
         first_event_seq=room.last_event_seq + 1,
     )
     draft.keys.append(command.turn_id)
-    draft.turns.append(stored_turn(room.turn, "running"))
     draft.add(
         "actor:turn_start",
         {
@@ -114,25 +113,6 @@ def step(room: Room, command: Step, now: int) -> Decision:
     draft.room.turn = replace(turn, open_calls=still_open, recoveries=0)
     draft.room.usage = added(room.usage, {"tool_calls": len(settled)})
     return draft
-
-
-def stored_turn(turn: Turn, status: str) -> StoredTurn:
-    """Return the turn as an entry stores it; its end fills in the rest."""
-    return {
-        "id": turn.id,
-        "message_id": turn.message_id,
-        "message_seq": turn.message_seq,
-        "agent_id": turn.agent_id,
-        "provider": turn.provider,
-        "model": turn.model,
-        "status": status,
-        "started_at": turn.started_at,
-        "ended_at": None,
-        "usage": {},
-        "steps": [],
-        "context": {},
-        "error": None,
-    }
 
 
 def added(usage: Record, more: Record) -> Record:
