@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tests.faults.checker import OF_A_TURN, Kind, violations
 from tests.faults.faults import AWAY_CELLS, AWAY_S, VICTIMS, Cell, inflict
-from tests.faults.faulty_stack import PairedStack
+from tests.faults.faulty_stack import WORKERS, PairedStack
 from tests.faults.history import Call, Fault, History, Record, RoomLog
 from tests.faults.load import PATIENCE_S, Load
 from tests.faults.stored import Stored
@@ -22,20 +22,24 @@ MOMENT = (150, 450)
 async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
     """Run a cell on a stack that is well, and return its line of the results."""
     chance = random.Random(f"{cell}:{seed}")  # noqa: S311 - repeatable, no secret
-    victim = chance.choice(VICTIMS[cell.service])
+    victims = [chance.choice(VICTIMS[service]) for service in cell.services]
     patience_s = PATIENCE_S + (AWAY_S if cell in AWAY_CELLS else 0)
     load = Load(stack.gateways, stack.token, seed, patience_s=patience_s)
     with Stored(stack.mongo_url, stack.database) as stored:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
-            victim = await stack.process(victim)
-            works = cell.service == "room-worker"
-            held = stored.held_by(stack.session(victim), load.sightings) if works else []
-            fault = await inflict(stack, cell.kind, victim)
+            victims = [await stack.process(victim) for victim in victims]
+            held = [
+                room
+                for victim in victims
+                if victim in WORKERS
+                for room in stored.held_by(stack.session(victim), load.sightings)
+            ]
+            fault = await inflict(stack, cell.kind, victims)
             await load.wind_down()
             history = await load.history(fault, stored, SETTLE_S)
     history.dead_letters = await stack.new_dead_letters()
-    return _line(cell, seed, history, held)
+    return {**_line(cell, seed, history, held), "victim": "+".join(victims)}
 
 
 def _line(cell: Cell, seed: int, history: History, held: list[str]) -> Record:
@@ -44,7 +48,7 @@ def _line(cell: Cell, seed: int, history: History, held: list[str]) -> Record:
     posts = [call for call in history.calls if call.what == "post"]
     recovery = (
         _next_steps(history.logs, set(held), fault)
-        if cell.service == "room-worker"
+        if "room-worker" in cell.services
         else _served_again(posts, fault)
     )
     return {
@@ -52,7 +56,6 @@ def _line(cell: Cell, seed: int, history: History, held: list[str]) -> Record:
         "seed": seed,
         "pid": os.getpid(),
         "at": datetime.fromtimestamp(fault.began).astimezone().isoformat(timespec="seconds"),
-        "victim": fault.victim,
         "fault_s": round(fault.healed - fault.began, 3),
         "counts": {
             "accepted": sum(call.accepted for call in posts),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.faults.disk_stack import DiskStack
@@ -13,11 +14,22 @@ from tests.faults.history import Fault
 
 PAUSE_S = 10.0
 CUT_S = 8.0
+# Each way: a call to a server takes twice that, and many a command two or three of them.
+SLOW_S = 0.4
 AWAY_S = 60.0
-# Every process can be ended or paused; only those with work in hand are cut off.
 PROCESS_KINDS = ("kill", "pause", "term")
 LINK_KINDS = ("cut-nats", "cut-mongo", "hold-nats", "hold-mongo")
-PROCESSES = ("gateway", "room-worker", "factory", "verifier", "nats-server", "mongod")
+SLOW_KINDS = ("slow-nats", "slow-mongo")
+SERVICES = ("gateway", "room-worker", "factory", "verifier")
+PROCESSES = (*SERVICES, "nats-server", "mongod")
+# Two at the same moment.
+PAIRS = (
+    "gateway+room-worker",
+    "gateway+nats-server",
+    "room-worker+nats-server",
+    "room-worker+mongod",
+    "nats-server+mongod",
+)
 AWAY_KINDS = ("away",)
 DISK_KINDS = ("power-cut", "power-cut-alone", "disk-full")
 VICTIMS = {
@@ -36,7 +48,7 @@ VICTIMS = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of the matrix: a fault of a kind of process."""
+    """A cell of the matrix: a fault of a kind of process, or of two at once (`one+other`)."""
 
     service: str
     kind: str
@@ -44,10 +56,18 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.service}:{self.kind}"
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The kinds of process that are hit."""
+        return tuple(self.service.split("+"))
+
 
 CELLS = [
     *(Cell(service, kind) for kind in PROCESS_KINDS for service in PROCESSES),
-    *(Cell(service, kind) for kind in LINK_KINDS for service in ("gateway", "room-worker")),
+    *(Cell(service, kind) for kind in LINK_KINDS for service in SERVICES),
+    # The others have no work yet that could be slow.
+    *(Cell(service, kind) for kind in SLOW_KINDS for service in ("gateway", "room-worker")),
+    *(Cell(pair, "kill") for pair in PAIRS),
 ]
 
 # Those that take a minute each.
@@ -67,11 +87,17 @@ CLUSTERED_CELLS = [
 ]
 
 
-async def inflict(stack: PairedStack, kind: str, victim: str) -> Fault:
-    """Do it and undo it; returns when the victim is as it was before."""
+async def inflict(stack: PairedStack, kind: str, victims: Sequence[str]) -> Fault:
+    """Do it to all of them at once, and undo it; returns when they are as they were before."""
+    first, *others = victims
     if isinstance(stack, DiskStack):
-        return await stack.suffer(kind, victim)
+        return await stack.suffer(kind, first)
     began = time.time()
+    await asyncio.gather(*(_suffer(stack, kind, victim) for victim in victims))
+    return Fault(first, kind, began, healed=time.time(), others=tuple(others))
+
+
+async def _suffer(stack: PairedStack, kind: str, victim: str) -> None:
     if kind == "pause":
         stack.kill(victim, signal.SIGSTOP)
         await asyncio.sleep(PAUSE_S)
@@ -86,9 +112,11 @@ async def inflict(stack: PairedStack, kind: str, victim: str) -> Fault:
         await asyncio.to_thread(stack.start_again, victim, number)
     elif isinstance(stack, FaultyStack):
         how, _, server = kind.partition("-")
-        (stack.cut if how == "cut" else stack.hold)(victim, server)
+        if how == "slow":
+            stack.slow(victim, server, SLOW_S)
+        else:
+            (stack.cut if how == "cut" else stack.hold)(victim, server)
         await asyncio.sleep(CUT_S)
         stack.flow(victim, server)
     else:
         raise ValueError(f"{victim} has no link for {kind}")
-    return Fault(victim, kind, began, healed=time.time())

@@ -77,6 +77,10 @@ class FaultyStack(PairedStack):
         """Let a service's connections to a server be silent."""
         self._proxies.hold(self.links[name, server])
 
+    def slow(self, name: str, server: str, seconds: float) -> None:
+        """Let everything between a service and a server take that much longer, each way."""
+        self._proxies.delay(self.links[name, server], seconds)
+
     def flow(self, name: str, server: str) -> None:
         """Mend the link again."""
         self._proxies.flow(self.links[name, server])
