@@ -61,7 +61,7 @@ def test_every_sweep_has_an_index(stack: Stack) -> None:
         return {name: float(count) for name, count in re.findall(pattern, text)}
 
     began = passes("ok")
-    assert {"sweep", "recovery", "own_rooms", "session"} <= set(began)
+    assert {"waiting", "deadlines", "recovery", "own_rooms", "session"} <= set(began)
     # It looks for others' sessions only after it renewed its own for a full expiry.
     eventually_sync(
         lambda: all(passes("ok")[name] >= began[name] + PASSES for name in began), within_s=20

@@ -106,6 +106,7 @@ async def test_deadlines_that_have_passed_are_found_the_oldest_first(stores: Sto
     assert late is not None
     assert await stores.sweeps.due(late, 10) == [key(11, "other"), key(10)]
     assert await stores.sweeps.due(late, 1) == [key(11, "other")]
+    assert await stores.sweeps.due(late, 1, but=[key(11, "other")]) == [key(10)]
 
 
 async def test_rooms_are_found_by_their_holder(stores: Stores) -> None:

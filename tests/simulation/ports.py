@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -104,9 +104,9 @@ class SimSweeps:
         """Return rooms that want a turn and have not changed since."""
         return await self._call(partial(self._sweeps.wanting, before_ms, limit))
 
-    async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
+    async def due(self, now_ms: int, limit: int, *, but: Collection[RoomKey] = ()) -> list[RoomKey]:
         """Return rooms with a deadline that has passed."""
-        return await self._call(partial(self._sweeps.due, now_ms, limit))
+        return await self._call(partial(self._sweeps.due, now_ms, limit, but=but))
 
     async def holders(self) -> list[str]:
         """Return the sessions that leases name."""
@@ -199,6 +199,11 @@ class SimSignals:
         self._machine = machine
         self._triggers = triggers
         self._nudged = nudged
+
+    @property
+    def connected(self) -> bool:
+        """Say that the bus is there: it loses messages, but nobody is cut off."""
+        return True
 
     async def events(self, _key: RoomKey, _lines: Sequence[bytes]) -> None:
         """Tell followers, who read the log anyway."""

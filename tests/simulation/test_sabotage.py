@@ -83,7 +83,7 @@ def _never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     monkeypatch.setattr(SimSignals, "want_turn", idle)
-    monkeypatch.setattr(Care, "sweep", idle)
+    monkeypatch.setattr(Care, "say_waiting", idle)
 
 
 def _declare_nobody_dead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,8 @@ class SimWorker:
             await self._pass(self.sessions.renew)
         for one_pass in (
             self.sessions.renew,
-            self._care.sweep,
+            self._care.say_waiting,
+            self._care.keep_deadlines,
             self._care.look_at_own_rooms,
             self._care.recover,
         ):

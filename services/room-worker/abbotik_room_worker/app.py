@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from abbotik_contracts.providers import SCRIPTED
 from abbotik_kernel.clock import CorrectedClock, SystemClock
+from abbotik_kernel.retry import Backoff
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
@@ -90,9 +91,17 @@ class RoomWorker:
             clock,
             settings.max_queue,
         )
-        self._renewal = Loop("session", RENEW_S, self._sessions.renew, metrics=bus.metrics)
+        self._renewal = Loop(
+            "session",
+            RENEW_S,
+            self._sessions.renew,
+            metrics=bus.metrics,
+            # Until it is heard, this worker's turns stand still.
+            backoff=Backoff(first=0.1, ceiling=0.5),
+        )
         self._care = [
-            Loop("sweep", _SWEEP_S, care.sweep, metrics=bus.metrics),
+            Loop("waiting", _SWEEP_S, care.say_waiting, metrics=bus.metrics),
+            Loop("deadlines", _SWEEP_S, care.keep_deadlines, metrics=bus.metrics),
             Loop("own_rooms", _SWEEP_S, care.look_at_own_rooms, metrics=bus.metrics),
             Loop("recovery", _SWEEP_S, care.recover, metrics=bus.metrics),
         ]

@@ -99,7 +99,7 @@ class Performance:
         }
         self._said.append(delta)
         self._offset += len(delta)
-        if self._with.sessions.live:
+        if delta and self._with.sessions.live:
             await self._with.signals.delta(self._key, frame)
 
     async def call(self, name: str, arguments: Record) -> Record:
@@ -114,6 +114,7 @@ class Performance:
             raise TurnFailedError(
                 "PROVIDER_NOT_CONFIGURED", f"provider {turn.provider!r} is not configured here"
             )
+        await self._with.in_touch()
         for attempt in itertools.count():
             try:
                 if self._room.last_event_seq > turn.first_event_seq:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from abbotik_contracts.room_log import INLINE_BYTES
 from abbotik_kernel.clock import Clock
+from abbotik_kernel.retry import Backoff
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.ports import (
     Contents,
@@ -19,6 +22,7 @@ from abbotik_room_worker.ports import (
 )
 
 _MOST_BYTES_A_CHARACTER = 4
+_AGAIN = Backoff(first=0.05, ceiling=0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,17 @@ class Performer:
     clock: Clock
     executors: Mapping[str, TurnExecutor]
     tools: Mapping[str, Tool]
+
+    async def in_touch(self) -> None:
+        """Wait while others may have declared this worker dead.
+
+        Nothing of a turn begins or is committed meanwhile. Where somebody has taken the turn over,
+        it is dropped as soon as that is seen.
+        """
+        for attempt in itertools.count():
+            if self.sessions.live:
+                return
+            await asyncio.sleep(_AGAIN.delay(attempt))
 
     async def stored_apart(self, key: RoomKey, text: str | None) -> str | None:
         """Store a text that is too large for an entry and return its digest, else None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +85,11 @@ class Projections(Protocol):
 class Signals(Protocol):
     """What leaves on the bus. Only `want_turn` waits for an answer; the log heals the others."""
 
+    @property
+    def connected(self) -> bool:
+        """Say whether anybody could hear; whoever is cut off claims nothing."""
+        ...
+
     async def events(self, key: RoomKey, lines: Sequence[bytes]) -> None:
         """Tell followers what was committed; each line is an event as the API shows it."""
         ...
@@ -121,8 +126,8 @@ class Sweeps(Protocol):
         """Return rooms that want a turn and have not changed since."""
         ...
 
-    async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
-        """Return rooms with a deadline that has passed."""
+    async def due(self, now_ms: int, limit: int, *, but: Collection[RoomKey] = ()) -> list[RoomKey]:
+        """Return rooms with a deadline that has passed, the oldest first, but not these."""
         ...
 
     async def holders(self) -> list[str]:

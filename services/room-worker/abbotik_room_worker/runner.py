@@ -107,9 +107,8 @@ class TurnRunner:
 
     def offer(self) -> _Offer:
         """Promise a slot while a decision is under way; None while this worker should take none."""
-        if self.draining or self.slots.free <= 0 or not self._sessions.live:
-            return _Offer(self.slots, None)
-        return _Offer(self.slots, self._claim())
+        able = self._may_claim and self.slots.free > 0 and self._sessions.live
+        return _Offer(self.slots, self._claim() if able else None)
 
     def runs(self, key: RoomKey) -> bool:
         """Say whether a turn of the room runs here."""
@@ -151,6 +150,11 @@ class TurnRunner:
         while self._asides:
             await asyncio.gather(*self._asides)
 
+    @property
+    def _may_claim(self) -> bool:
+        """Whether this worker goes on to be there, and hears of what becomes of its rooms."""
+        return not self.draining and self._signals.connected
+
     def _claim(self) -> Claim:
         return Claim(self._keeper.session, uuid7(), self._turn_timeout_ms)
 
@@ -182,6 +186,7 @@ class TurnRunner:
         output_id = uuid7()
         attempt = 0
         while True:
+            await self._performer.in_touch()
             try:
                 blob = await self._performer.stored_apart(held.key, ended.output)
                 finish = self._finish_command(held, ended, output_id, blob)
@@ -226,7 +231,7 @@ class TurnRunner:
     def _next_claim(self, held: _Held) -> Claim | None:
         """Return the claim of the room's next turn; None where another worker should have it."""
         yields = held.turns % _TURNS_IN_A_ROW == 0 and self.rooms_wait()
-        return None if self.draining or yields else self._claim()
+        return self._claim() if self._may_claim and not yields else None
 
     async def _hand_over(self, key: RoomKey, epoch: int) -> None:
         try:

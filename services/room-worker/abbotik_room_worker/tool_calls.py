@@ -95,8 +95,7 @@ class ToolCalls:
         tool = self._with.tools.get(name)
         if tool is None:
             return _error("TOOL_FAILED", f"there is no tool {name!r}")
-        if not self._with.sessions.live:
-            raise LeaseLostError
+        await self._with.in_touch()
         try:
             return await tool(arguments)
         except TurnFailedError as error:
@@ -116,6 +115,7 @@ class ToolCalls:
 
     async def _commit(self, step: Step) -> None:
         for attempt in itertools.count():
+            await self._with.in_touch()
             try:
                 # A stop must not cut a commit: it is projected and said, or nothing of it is there.
                 applied = await asyncio.shield(self._with.keeper.held(self._key, step))

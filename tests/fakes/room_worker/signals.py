@@ -27,6 +27,11 @@ class FakeSignals:
         self.away = False
         self._changed = asyncio.Condition()
 
+    @property
+    def connected(self) -> bool:
+        """Say whether the bus is there."""
+        return not self.away
+
     async def events(self, key: RoomKey, lines: Sequence[bytes]) -> None:
         """Tell followers what was committed."""
         for line in lines:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from abbotik_room_worker.ports import RoomKey, Written
 from tests.fakes.room_worker.store import MemoryStore
 
@@ -17,12 +19,14 @@ class FakeSweeps:
         found = (r for r in self._store.rooms.values() if r["wants_turn"] and r["at"] < before_ms)
         return [(room["tenant"], room["_id"]) for room in found][:limit]
 
-    async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
-        """Return rooms with a deadline that has passed, the oldest first."""
+    async def due(self, now_ms: int, limit: int, *, but: Collection[RoomKey] = ()) -> list[RoomKey]:
+        """Return rooms with a deadline that has passed, the oldest first, but not these."""
         found = [
             room
             for room in self._store.rooms.values()
-            if room["due_at"] is not None and room["due_at"] <= now_ms
+            if room["due_at"] is not None
+            and room["due_at"] <= now_ms
+            and (room["tenant"], room["_id"]) not in but
         ]
         found.sort(key=lambda room: room["due_at"])
         return [(room["tenant"], room["_id"]) for room in found][:limit]

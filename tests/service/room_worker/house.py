@@ -156,6 +156,11 @@ class Worker:
 
         return await self.waiting.take(key, confirm)
 
+    async def sweep(self) -> None:
+        """Run one pass of each loop that looks for rooms which wait or are late."""
+        await self.care.say_waiting()
+        await self.care.keep_deadlines()
+
     async def rested(self) -> None:
         """Return when no turn runs here and all is projected and said."""
         async with asyncio.timeout(_PATIENCE_S):
@@ -271,6 +276,8 @@ class House:
         for worker in self.workers.values():
             worker.pauses.go()
             if not worker.room_log.away:
+                await worker.sessions.renew()
+                await worker.care.look_at_own_rooms()
                 await worker.rested()
         rooms = {(entry["tenant"], entry["room"]) for entry in self.store.entries.values()}
         for tenant, room in rooms:

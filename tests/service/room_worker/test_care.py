@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from abbotik_contracts.policies import WakePolicy
+from abbotik_room_worker.domain.room import Room
+from abbotik_room_worker.ports import RoomKey, UnavailableError
+from abbotik_runtime.log_reader import Configured
 from tests.service.room_worker.house import TENANT, House, Worker
 
 
@@ -23,10 +28,10 @@ async def test_lost_trigger_is_said_again(house: House) -> None:
     """A room that has waited for a second without a trigger gets one."""
     worker = await house.worker()
     room = await _queued(house, worker)
-    await worker.care.sweep()
+    await worker.sweep()
     assert not house.signals.triggers
     await house.pass_time(2_000, worker)
-    await worker.care.sweep()
+    await worker.sweep()
     assert list(house.signals.triggers) == [(TENANT, room)]
 
 
@@ -35,12 +40,12 @@ async def test_sleep_comes_by_the_sweep(house: House) -> None:
     worker, other = await house.worker("w1"), await house.worker("w2")
     room = await house.rent(worker, wake_policy=WakePolicy(sleep_after_s=5))
     await house.pass_time(4_000, worker, other)
-    await other.care.sweep()
+    await other.sweep()
     assert house.status(room) == "rented"
     await house.pass_time(1_000, worker, other)
-    await other.care.sweep()
+    await other.sweep()
     await other.rested()
-    await worker.care.sweep()
+    await worker.sweep()
     assert house.types(room) == ["room:rented", "room:sleeping"]
 
 
@@ -54,7 +59,7 @@ async def test_soft_interrupt_escalates_by_the_sweep(house: House) -> None:
     await worker.ask(house.interrupt(room, mode="soft", deadline_ms=1_000))
     await worker.keeper.drain()
     await house.pass_time(1_000, worker)
-    await worker.care.sweep()
+    await worker.sweep()
     await worker.rested()
     assert house.payloads(room, "actor:turn_end")[0]["status"] == "interrupted"
     assert house.log(room)[-1]["state"]["epoch"] == 1
@@ -71,7 +76,7 @@ async def test_release_past_its_deadline_is_carried_out(house: House) -> None:
     await other.ask(house.release(room))
     await other.rested()
     await house.pass_time(10_000, other)
-    await other.care.sweep()
+    await other.sweep()
     assert house.status(room) == "released"
 
 
@@ -152,7 +157,7 @@ async def test_schedule_posts_once_whoever_notices(house: House) -> None:
     room = await house.rent(worker, wake_policy=WakePolicy.model_validate({"schedule": schedule}))
     await worker.keeper.drain()
     await house.pass_time(5_000, worker, other)
-    await asyncio.gather(worker.care.sweep(), other.care.sweep())
+    await asyncio.gather(worker.sweep(), other.sweep())
     assert list(house.signals.triggers) == [(TENANT, room)]
     assert await other.take((TENANT, room)) is None
     await other.rested()
@@ -196,8 +201,62 @@ async def test_sweep_speaks_of_handed_over_rooms_and_not_of_those_that_wait_for_
     await leaving.keeper.drain()
     house.signals.triggers.clear()
     await house.pass_time(2_000, worker)
-    await worker.care.sweep()
+    await worker.sweep()
     assert list(house.signals.triggers) == [(TENANT, handed_over)]
     assert await worker.take((TENANT, handed_over)) is None
     await worker.rested()
     assert house.outputs(handed_over) == ["on"]
+
+
+async def test_deadlines_are_kept_without_the_bus(house: House) -> None:
+    """A room that waits for a turn and cannot be told of keeps no other room from its way out."""
+    worker = await house.worker()
+    await _queued(house, worker)
+    sleepy = await house.rent(worker, wake_policy=WakePolicy(sleep_after_s=5))
+    await house.pass_time(5_000, worker)
+    house.signals.away = True
+    with pytest.raises(UnavailableError):
+        await worker.care.say_waiting()
+    await worker.care.keep_deadlines()
+    assert house.status(sleepy) == "sleeping"
+
+
+async def test_one_pass_keeps_every_deadline(house: House) -> None:
+    """However many passed at once."""
+    worker = await house.worker()
+    policy = WakePolicy(sleep_after_s=5)
+    rooms = [await house.rent(worker, wake_policy=policy) for _ in range(200)]
+    await house.pass_time(5_000, worker)
+    await worker.care.keep_deadlines()
+    assert {house.status(room) for room in rooms} == {"sleeping"}
+
+
+async def test_room_that_cannot_be_cared_for_keeps_nobody_waiting(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its deadline stays, and so does the session that held it; every other room is cared for."""
+    dying, other = await house.worker("w1"), await house.worker("w2", slots=10)
+    policy = WakePolicy(sleep_after_s=5)
+    rooms = [await house.rent(dying, wake_policy=policy) for _ in range(10)]
+    dying.pauses.hold()
+    held = [await house.rent(dying) for _ in range(4)]
+    for room in held:
+        await dying.ask(house.message(room, "!wait 5\n!say done"))
+    await dying.keeper.drain()
+    await dying.killed()
+    load = other.room_log.load
+
+    async def broken(key: RoomKey, known: Configured | None = None) -> Room | None:
+        if key[1] in (rooms[0], held[0]):
+            raise LookupError("an entry that nobody can read")
+        return await load(key, known)
+
+    monkeypatch.setattr(other.room_log, "load", broken)
+    await house.expire(other)
+    await other.care.keep_deadlines()
+    assert [house.status(room) for room in rooms] == ["rented"] + ["sleeping"] * 9
+    await other.care.recover()
+    await other.rested()
+    assert [house.outputs(room) for room in held] == [[], *[["done"]] * 3]
+    await other.care.recover()
+    assert "w1" in house.store.sessions

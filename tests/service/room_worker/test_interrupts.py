@@ -171,7 +171,7 @@ async def test_holder_that_cannot_stop_is_ended_by_anybody(house: House) -> None
     await other.ask(house.interrupt(room, deadline_ms=500))
     await other.rested()
     await house.pass_time(1_000, holder, other)
-    await other.care.sweep()
+    await other.sweep()
     await other.rested()
     assert house.status(room) == "idle"
     await holder.care.look_at_own_rooms()

@@ -54,7 +54,7 @@ async def test_reminder_of_what_was_kept_does_nothing(house: House) -> None:
     at = house.signals.reminders[TENANT, room]
     await worker.keeper.drain()
     await house.pass_time(5_000, worker)
-    await worker.care.sweep()
+    await worker.sweep()
     kept = house.types(room)
     assert await worker.reminders.take((TENANT, room), b"%d" % at) == Done()
     assert house.types(room) == kept

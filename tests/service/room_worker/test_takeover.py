@@ -10,6 +10,7 @@ import pytest
 from abbotik_contracts.room_log import Record
 from abbotik_kernel.outcome import Done
 from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
+from tests.eventually import eventually
 from tests.fakes.room_worker.sessions import EXPIRY_MS
 from tests.service.room_worker.house import TENANT, House, Worker
 
@@ -152,22 +153,70 @@ async def test_paused_worker_that_reads_first_drops_its_turn_too(house: House) -
     await zombie.rested()
 
 
-async def test_worker_out_of_touch_stops_showing_text_and_starts_no_effect(house: House) -> None:
-    """While it cannot renew, no delta leaves and no tool starts; the turn is not failed."""
-    holder, other = await house.worker("w1"), await house.worker("w2")
+async def _out_of_touch(house: House, holder: Worker) -> tuple[str, Counting]:
+    """Return a room, and its tool, whose holder cannot renew and has come to the tool's call."""
     tool = Counting(idempotent=True)
-    holder.tools["count"] = other.tools["count"] = tool
+    for worker in house.workers.values():
+        worker.tools["count"] = tool
     room = await _holding(house, holder, "!wait 5\n!stream 1 a b\n!tool count {}")
-    deltas = len(house.signals.deltas)
     house.clock.advance(60_000)
+    paused, shown = len(holder.pauses.asked), len(house.signals.deltas)
     holder.pauses.go()
-    await holder.rested()
-    assert len(house.signals.deltas) == deltas
-    assert tool.ran == []
-    assert "error" not in house.types(room)
+    await eventually(lambda: len(holder.pauses.asked) == paused + len("ab"))
+    assert (len(house.signals.deltas), tool.ran, house.outputs(room)) == (shown, [], [])
+    return room, tool
+
+
+async def test_worker_out_of_touch_shows_and_starts_and_commits_nothing(house: House) -> None:
+    """While it cannot renew, others may have the turn; it drops it when it sees that they do."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room, tool = await _out_of_touch(house, holder)
+    entries = len(house.log(room))
     await _taken_over(house, other)
     assert len(tool.ran) == 1
+    assert house.log(room)[entries]["session"] == "w2"
+    await holder.sessions.renew()
+    await holder.care.look_at_own_rooms()
+    await holder.rested()
     assert house.outputs(room) == ['a b\n{"ran": 1}']
+    assert {entry["session"] for entry in house.log(room)[entries:]} == {"w2"}
+    assert "error" not in house.types(room)
+
+
+async def test_worker_that_is_in_touch_again_goes_on(house: House) -> None:
+    """Its epoch is still in the log: the same turn ends there, and nobody had to recover it."""
+    holder = await house.worker()
+    room, tool = await _out_of_touch(house, holder)
+    await holder.sessions.renew()
+    await holder.rested()
+    assert len(tool.ran) == 1
+    assert house.outputs(room) == ['a b\n{"ran": 1}']
+    assert {"room:recovered", "error"}.isdisjoint(house.types(room))
+
+
+async def test_worker_without_the_bus_ends_its_turn_and_claims_nothing(house: House) -> None:
+    """It could not hear of its rooms; one that waits is left to others, also its own next one."""
+    cut_off, other = await house.worker("w1"), await house.worker("w2")
+    room = await _holding(house, cut_off, "!wait 5\n!say first")
+    await cut_off.ask(house.message(room, "!say second"))
+    dead = await house.worker("w3")
+    orphan = await _holding(house, dead, "!wait 5\n!say orphan")
+    await dead.killed()
+    house.signals.away = True
+    cut_off.pauses.go()
+    await cut_off.rested()
+    assert (house.outputs(room), house.status(room)) == (["first"], "idle")
+    await house.expire(cut_off, other)
+    await cut_off.care.recover()
+    await cut_off.rested()
+    assert house.outputs(orphan) == []
+    house.signals.away = False
+    await other.sweep()
+    assert list(house.signals.triggers) == [(TENANT, room)]
+    assert await other.take((TENANT, room)) is None
+    await other.care.recover()
+    await other.rested()
+    assert (house.outputs(room), house.outputs(orphan)) == (["first", "second"], ["orphan"])
 
 
 async def test_own_orphan_is_begun_again(house: House) -> None:

@@ -111,10 +111,10 @@ async def test_unsaid_trigger_is_said_by_the_sweep(house: House) -> None:
     room = await _waiting(house, worker)
     assert not house.signals.triggers
     house.signals.away = False
-    await worker.care.sweep()
+    await worker.sweep()
     assert not house.signals.triggers
     await house.pass_time(2_000, worker)
-    await worker.care.sweep()
+    await worker.sweep()
     assert list(house.signals.triggers) == [(TENANT, room)]
 
 

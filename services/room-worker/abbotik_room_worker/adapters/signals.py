@@ -23,6 +23,11 @@ class NatsSignals:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
+    @property
+    def connected(self) -> bool:
+        """Say whether the bus is there."""
+        return self._bus.connected
+
     async def events(self, key: RoomKey, lines: Sequence[bytes]) -> None:
         """Publish the events of one commit, a line each."""
         await self._tell(subjects.room_events(*key), b"\n".join(lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -37,9 +38,13 @@ class MongoSweeps:
             )
             return [_key(found) async for found in cursor]
 
-    async def due(self, now_ms: int, limit: int) -> list[RoomKey]:
-        """Return rooms with a deadline that has passed, the oldest first."""
-        return await self._find({"due_at": {"$gt": 0, "$lte": now_ms}}, limit, [("due_at", 1)])
+    async def due(self, now_ms: int, limit: int, *, but: Collection[RoomKey] = ()) -> list[RoomKey]:
+        """Return rooms with a deadline that has passed, the oldest first, but not these."""
+        others = {"_id": {"$nin": [room for _, room in but]}} if but else {}
+        due = {"due_at": {"$gt": 0, "$lte": now_ms}, **others}
+        with answering():
+            cursor = self._rooms.find(due, _KEY, sort=[("due_at", 1)], limit=limit)
+            return [_key(found) async for found in cursor]
 
     async def holders(self) -> list[str]:
         """Return the sessions that leases name."""
@@ -70,13 +75,6 @@ class MongoSweeps:
                 Written((found["tenant"], found["room"]), found["counter"])
                 async for found in cursor
             ]
-
-    async def _find(
-        self, filters: dict[str, Any], limit: int, sort: list[tuple[str, int]] | None = None
-    ) -> list[RoomKey]:
-        with answering():
-            cursor = self._rooms.find(filters, _KEY, sort=sort, limit=limit)
-            return [_key(found) async for found in cursor]
 
 
 def _key(found: dict[str, Any]) -> RoomKey:
