@@ -139,15 +139,14 @@ async def test_key_that_was_settled_is_answered(stores: Stores, stale: bool) -> 
 
 
 async def test_any_key_of_an_entry_is_taken(stores: Stores) -> None:
-    """A turn that was begun is not begun again by an entry that also has a new command."""
+    """A turn is not begun again by an entry with a new command, which nothing has settled yet."""
     first, second = stores.log("w1"), stores.log("w2")
     room = await running(first, await rented(first))
     room = await committed(first, sealed_held(first, room, finish(room)))
     begin = Circumstances("scripted", "scripted-1", claim=claim("w2"))
     again = sealed(second, room, message(5), begin)
-    answer = await second.append(again.entry)
-    assert isinstance(answer, Answered)
-    assert answer.entry["rev"] == 2
+    assert await second.append(again.entry) == Lost()
+    assert await second.by_key(KEY, uid(5)) is None
 
 
 async def test_key_gives_the_entry_as_it_was_written(stores: Stores) -> None:

@@ -106,7 +106,11 @@ class StoredState(TypedDict):
 
 
 class LogEntry(TypedDict):
-    """One commit. ``keys`` are the ids it settles: commands, turns begun, outputs; never twice."""
+    """One commit.
+
+    ``keys`` are the ids it settles, none of them ever twice: commands, turns begun, outputs. Who
+    asks again by the first one is answered with this entry.
+    """
 
     _id: str
     tenant: str

@@ -44,12 +44,12 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Another entry has this rev: read the room again and decide again."""
+    """Another entry has this rev, or a key beside the first: read the room and decide again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An earlier entry holds one of the keys; its answer stands."""
+    """An earlier entry holds the first key, a command's id for example; its answer stands."""
 
     entry: LogEntry
 
@@ -256,10 +256,10 @@ def _read_reply(batch: Sequence[_Pending], reply: Mapping[str, Any]) -> _Verdict
 
 
 def _sorted_out(entry: LogEntry, rivals: Sequence[LogEntry]) -> Appended:
-    keys = set(entry.get("keys", ()))
     if any(_same_token(rival, entry) for rival in rivals):
         return Committed()
-    earlier = next((rival for rival in rivals if keys.intersection(rival.get("keys", ()))), None)
+    settles = entry.get("keys", [None])[0]
+    earlier = next((rival for rival in rivals if settles in rival.get("keys", ())), None)
     return Lost() if earlier is None else Answered(earlier)
 
 

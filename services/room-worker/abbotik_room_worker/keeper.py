@@ -184,7 +184,9 @@ class RoomKeeper:
                 )
                 return self._settled(await self._append(sealed))
             case Refusal() | Nothing():
-                if not asked and (earlier := await self._earlier(key, command)) is not None:
+                # Asked before the room was read, its answer may be too old: another worker may have
+                # settled the command in between, and a third one released the room.
+                if (earlier := await self._earlier(key, command)) is not None:
                     return earlier
                 # What a rent decides depends on no copy that could be stale.
                 return self._without_commit(decision, room) if asked or rents else None

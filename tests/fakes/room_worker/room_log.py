@@ -134,10 +134,10 @@ class FakeRoomLog:
         if there is not None and _token(there) == _token(entry):
             return Committed()
         key = (entry["tenant"], entry["room"])
-        for settled in entry.get("keys", ()):
+        for place, settled in enumerate(entry.get("keys", ())):
             earlier = self._settled(key, settled)
             if earlier is not None:
-                return Answered(_stored(earlier))
+                return Lost() if place else Answered(_stored(earlier))
         if there is not None:
             return Lost()
         self._store.entries[entry["_id"]] = entry
