@@ -229,3 +229,23 @@ def test_released_room_wakes_no_more(status: RoomStatus) -> None:
     """From the release on it has no next time."""
     room = room_in(status, wake_policy=policy())
     assert after(asked(room, release(5))).wakes == ()
+
+
+def test_patch_keeps_what_was_due_by_the_old_schedule() -> None:
+    """Its time had come before: it ends as one outcome, and the new times count from the patch."""
+    room, later = rented(wake_policy=policy(content="look")), T0 + MINUTE + 100
+    draft = drafted(asked(room, patch(5, wake_policy={"schedule": {"every_s": 30}}), now=later))
+    assert outcomes(draft) == [("fired", None)]
+    assert payload(draft, "room:wake")["scheduled_for"] == rfc3339(T0 + MINUTE)
+    assert [message["content"] for message in draft.messages] == ["look"]
+    assert draft.room.wakes[0] == later + 30_000
+
+
+@pytest.mark.parametrize("status", [RoomStatus.RENTED, RoomStatus.ACTIVE])
+def test_release_ends_what_was_due(status: RoomStatus) -> None:
+    """Nobody kept it before the room was over: it is skipped, once."""
+    room = room_in(status, wake_policy=policy())
+    draft = drafted(asked(room, release(5), now=room.wakes[1] + 100))
+    assert outcomes(draft) == [("skipped", "released")] * 2
+    assert draft.room.wakes == ()
+    assert draft.events[-1].type in ("room:released", "room:releasing")

@@ -26,6 +26,7 @@ from abbotik_room_worker.domain.room import Interrupt, Releasing, Room, Turn, co
 from abbotik_room_worker.domain.schedule import faults as schedule_faults
 from abbotik_room_worker.domain.schedule import next_times
 from abbotik_room_worker.domain.turns import Claim
+from abbotik_room_worker.domain.wakes import end_wakes, keep_wakes
 
 MAX_QUEUE = 64
 _SOFT_DEADLINE_MS = 30_000
@@ -98,6 +99,8 @@ def patch(room: Room, command: PatchRoom, now: int, around: Circumstances) -> De
     draft = begin(room, now)
     draft.move(RoomVerb.CONFIGURE)
     if _rescheduled(config, room):
+        # What is due already belongs to the schedule that is left.
+        keep_wakes(draft, around.max_queue)
         draft.room.wakes = next_times(config.wake_policy.schedule, now)
     # One that changes nothing is remembered too: delivered again after another patch it would
     # change something.
@@ -174,7 +177,7 @@ def release(room: Room, command: ReleaseRoom, now: int) -> Decision:
     body = command.body
     draft = begin(room, now)
     draft.move(RoomVerb.RELEASE)
-    draft.room.wakes = ()
+    end_wakes(draft)
     _withdraw_queue(draft)
     if room.turn is not None:
         deadline = now + _RELEASE_DEADLINE_MS

@@ -32,9 +32,7 @@ def tick(room: Room, command: Tick, now: int) -> Decision:
     if due is None or due > now:
         return Nothing("nothing is due")
     draft = begin(room, now)
-    schedule = room.config.wake_policy.schedule
-    if schedule is not None and room.wakes and room.wakes[0] <= now:
-        keep_wakes(draft, schedule, command.max_queue)
+    keep_wakes(draft, command.max_queue)
     sleeps = sleeps_at(draft.room)
     if draft.room.turn is not None:
         _keep_turn_deadline(draft, command.session)

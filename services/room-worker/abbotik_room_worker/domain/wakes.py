@@ -31,11 +31,14 @@ TOLD_APART = 16
 MOST_MISSED = 10_000
 
 
-def keep_wakes(draft: Draft, schedule: Schedule, max_queue: int) -> None:
-    """End every occurrence up to now and set the next times."""
-    due = _due(draft.room, schedule, draft.now)
+def keep_wakes(draft: Draft, max_queue: int) -> None:
+    """End every occurrence up to now and set the next times; without one, do nothing."""
+    schedule = draft.room.config.wake_policy.schedule
+    if schedule is None or not (due := _due(draft.room, schedule, draft.now)):
+        return
     missed, fires = _divide(due, schedule, draft.now)
-    _tell_missed(draft, missed, "skipped" if schedule.misfire == "skip" else "coalesced")
+    outcome: Outcome = "skipped" if schedule.misfire == "skip" else "coalesced"
+    _tell_missed(draft, missed, outcome, "misfire")
     if fires is not None:
         outcome, reason = _fire(draft, schedule, fires, max_queue)
         _tell(draft, fires, outcome, reason)
@@ -44,12 +47,22 @@ def keep_wakes(draft: Draft, schedule: Schedule, max_queue: int) -> None:
     draft.room.wakes = next_times(schedule, after)
 
 
+def end_wakes(draft: Draft) -> None:
+    """End every occurrence up to now, and all later ones, of a room that is released."""
+    schedule = draft.room.config.wake_policy.schedule
+    if schedule is not None:
+        _tell_missed(draft, _due(draft.room, schedule, draft.now), "skipped", "released")
+    draft.room.wakes = ()
+
+
 def occurrence_id(room: str, at: int) -> str:
     """Return the id of an occurrence, whoever keeps it; also of the message that it posts."""
     return str(uuid5(UUID(room), str(at)))
 
 
 def _due(room: Room, schedule: Schedule, now: int) -> list[int]:
+    if not room.wakes or room.wakes[0] > now:
+        return []
     first = room.wakes[0]
     rest = itertools.takewhile(lambda at: at <= now, times(schedule, first))
     return [first, *itertools.islice(rest, MOST_MISSED - 1)]
@@ -63,14 +76,14 @@ def _divide(due: list[int], schedule: Schedule, now: int) -> tuple[list[int], in
     return due, None
 
 
-def _tell_missed(draft: Draft, missed: Sequence[int], outcome: Outcome) -> None:
+def _tell_missed(draft: Draft, missed: Sequence[int], outcome: Outcome, reason: str) -> None:
     apart = missed[-TOLD_APART:]
     together = missed[: -len(apart)] if apart else ()
     if together:
         first = rfc3339(together[0])
-        _tell(draft, together[-1], outcome, "misfire", occurrences=len(together), first=first)
+        _tell(draft, together[-1], outcome, reason, occurrences=len(together), first=first)
     for at in apart:
-        _tell(draft, at, outcome, "misfire")
+        _tell(draft, at, outcome, reason)
 
 
 def _fire(draft: Draft, schedule: Schedule, at: int, max_queue: int) -> tuple[Outcome, str | None]:
