@@ -16,6 +16,7 @@ from abbotik_contracts.room_log import INLINE_BYTES, Record
 from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY
 from abbotik_kernel.clock import Clock
 from abbotik_kernel.outcome import Done, Outcome, Reject, Retry
+from abbotik_room_worker.domain.broken import Broken
 from abbotik_room_worker.domain.draft import Nothing
 from abbotik_room_worker.domain.requests import Circumstances
 from abbotik_room_worker.domain.takeover import Recover
@@ -91,10 +92,20 @@ class RoomCommands:
             if self._exceptions[command.id] < _MOST_EXCEPTIONS:
                 log.exception("command.broke", command=command.id)
                 return Retry(_AGAIN_S)
+            await self._tell_broken(command)
             del self._exceptions[command.id]
             return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
         self._exceptions.pop(command.id, None)
         return Done()
+
+    async def _tell_broken(self, command: RoomCommand) -> None:
+        """Tell the room's followers, if that at least can be done."""
+        try:
+            told = await self._keeper.held((command.tenant, command.room), Broken(command.id))
+            if isinstance(told, Applied):
+                await told.projected
+        except Exception:
+            log.exception("command.broke_untold", command=command.id)
 
     async def _read(self, tenant: str, data: bytes, headers: Mapping[str, str]) -> RoomCommand:
         digest = headers.get(HEADER_BLOB)

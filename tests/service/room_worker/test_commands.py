@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 
 from abbotik_contracts.room_commands import encode
 from abbotik_contracts.subjects import HEADER_BLOB, room_command
 from abbotik_kernel.outcome import Done, Reject, Retry
+from abbotik_room_worker import keeper
 from tests.service.room_worker.house import TENANT, House
 
 
@@ -99,6 +102,35 @@ async def test_three_exceptions_refuse_a_command_for_good(house: House) -> None:
     assert (outcome.code, outcome.cause) == ("COMMAND_BROKE", "ZeroDivisionError: a bug")
     worker.room_log.broken = None
     assert len(house.log(room)) == 1
+
+
+async def test_room_tells_of_a_command_that_broke(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its followers see an error of no turn; sent again after a repair it is carried out."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    command = house.message(room, "!say mended")
+
+    def buggy(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as bug:
+        bug.setattr(keeper, "decide", buggy)
+        outcomes = [await worker.handle(command) for _ in range(3)]
+    assert isinstance(outcomes[-1], Reject)
+    assert house.payloads(room, "error") == [
+        {
+            "code": "COMMAND_BROKE",
+            "message": "a command could not be carried out and is kept for the operators",
+            "turn_id": None,
+            "room_status": "rented",
+            "command_id": command.id,
+        }
+    ]
+    assert (await worker.ask(command))["ok"]
+    await worker.rested()
+    assert house.outputs(room) == ["mended"]
 
 
 async def test_exceptions_are_counted_apart_from_bad_weather(house: House) -> None:

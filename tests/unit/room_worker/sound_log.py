@@ -127,7 +127,7 @@ class SoundLog:
         assert isinstance(payload, dict)
         if kind in _LEADS_TO:
             self._move(_LEADS_TO[kind])
-        elif kind == "error" and self._status is not RoomStatus.RELEASING:
+        elif _fails(kind, payload) and self._status is not RoomStatus.RELEASING:
             self._move(RoomStatus.FAILED)
         self._follow_work(event, kind, payload)
 
@@ -148,7 +148,7 @@ class SoundLog:
                 self._woken = bool(self._waiting)
         elif kind == "room:idle":
             self._woken = self._woken and bool(self._waiting)
-        elif kind == "error":
+        elif _fails(kind, payload):
             self._woken = False
         elif kind == "actor:turn_start":
             assert self._runs_what_waits
@@ -205,3 +205,8 @@ class SoundLog:
             assert room.lease is None
             may_begin = bool(waiting) and room.status in _MAY_BEGIN
             assert wants_turn(room) is (may_begin and self._runs_what_waits)
+
+
+def _fails(kind: str, payload: Record) -> bool:
+    """Say whether an event reports a failed turn; a command that broke leaves the room as it is."""
+    return kind == "error" and payload["turn_id"] is not None

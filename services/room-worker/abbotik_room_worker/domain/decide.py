@@ -13,13 +13,19 @@ from abbotik_contracts.room_commands import (
     RoomCommand,
     WakeRoom,
 )
-from abbotik_room_worker.domain import ending, requests, takeover, ticks, turns
+from abbotik_room_worker.domain import broken, ending, requests, takeover, ticks, turns
 from abbotik_room_worker.domain.draft import Decision, Refusal
 from abbotik_room_worker.domain.requests import Circumstances
 from abbotik_room_worker.domain.room import Room
 
 HolderCommand = (
-    turns.Claim | turns.Step | ending.Finish | takeover.Recover | takeover.HandOver | ticks.Tick
+    turns.Claim
+    | turns.Step
+    | ending.Finish
+    | takeover.Recover
+    | takeover.HandOver
+    | ticks.Tick
+    | broken.Broken
 )
 
 
@@ -59,5 +65,7 @@ def decide_held(room: Room, command: HolderCommand, now: int) -> Decision:
             return takeover.hand_over(room, command, now)
         case ticks.Tick():
             return ticks.tick(room, command, now)
+        case broken.Broken():
+            return broken.broken(room, command, now)
         case _:
             assert_never(command)
