@@ -62,6 +62,10 @@ def _leave_out_the_last_event(log: Log) -> None:
     del log[1]["events"][-1]
 
 
+def _leave_out_the_very_last_event(log: Log) -> None:
+    del log[-1]["events"][-1]
+
+
 def _put_in_an_event(log: Log) -> None:
     log[2]["events"].insert(1, copy.deepcopy(log[2]["events"][0]))
 
@@ -91,9 +95,10 @@ async def test_log_as_it_was_written_is_sound(house: House) -> None:
         (_change_actor, "event 5 was changed"),
         (_change_hash, "event 3 was changed"),
         (_leave_out_an_entry, "events 5 to 7 are missing"),
-        (_leave_out_an_event, "event 2 is missing"),
-        (_leave_out_the_last_event, "event 2 is missing"),
-        (_put_in_an_event, "event 4 was inserted"),
+        (_leave_out_an_event, "event 3 is missing"),
+        (_leave_out_the_last_event, "event 4 is missing"),
+        (_leave_out_the_very_last_event, "event 20 is missing"),
+        (_put_in_an_event, "event 5 was inserted"),
         (_put_in_an_entry, "event 2 was inserted"),
         (_leave_out_a_message, "message 2 follows message 0"),
     ],
