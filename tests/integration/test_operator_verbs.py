@@ -190,23 +190,26 @@ async def test_log_is_verified_and_a_change_is_named(
 async def test_doctor_names_what_is_wrong(
     streams: Bus, database: mongo.Database, operator: Operator
 ) -> None:
-    """No worker, a missing index, an overdue room and a lost holder are each named."""
+    """No worker, a missing and a wrong index, an overdue room, a lost holder are each named."""
     await database["rooms"].insert_one(
         {"_id": "late", "tenant": "acme", "due_at": 5, "session": "gone", "wants_turn": False}
     )
     await database["rooms"].drop_index("due")
+    await database["room_log"].drop_index("token")
+    await database["room_log"].create_index("session", name="token")
     await streams.js.delete_consumer("TURNS", "turns")
     ran = await operator.run("doctor")
     assert ran.code == 1, ran.err
     for fault in (
         "no room worker lives: start one",
         "indexes are missing (rooms.due): `abbotik provision`",
+        "indexes are not as declared (room_log.token): drop them, `abbotik provision`",
         "rooms are past a deadline for over 10 s: late",
         "rooms are held by a session that is gone: late",
         "consumer turns is missing: run `abbotik provision`",
     ):
         assert f"WRONG {fault}\n" in ran.out
-    assert ran.out.endswith("abbotik: 5 things are wrong\n")
+    assert ran.out.endswith("abbotik: 6 things are wrong\n")
 
 
 async def test_server_that_is_away_is_one_sentence(operator: Operator) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,16 +101,30 @@ async def store(deployment: Deployment) -> AsyncIterator[Finding]:
 
 
 async def indexes(deployment: Deployment) -> AsyncIterator[Finding]:
-    """Look for every declared index."""
-    absent = []
+    """Look for every declared index, and whether it is as declared."""
+    absent, other = list[str](), list[str]()
     for collection, declared in mongo.INDEXES.items():
         made = await deployment.database[collection].index_information()
-        names = {str(index.document["name"]) for index in declared}
-        absent += [f"{collection}.{name}" for name in sorted(names - set(made))]
+        for index in declared:
+            name = str(index.document["name"])
+            if name not in made:
+                absent.append(f"{collection}.{name}")
+            elif _meaning(made[name]) != _meaning(index.document):
+                other.append(f"{collection}.{name}")
     if absent:
         yield Finding("wrong", f"indexes are missing ({', '.join(absent)}): `abbotik provision`")
-    else:
-        yield Finding("ok", "all indexes are there")
+    if other:
+        text = f"indexes are not as declared ({', '.join(other)}): drop them, `abbotik provision`"
+        yield Finding("wrong", text)
+    if not absent and not other:
+        yield Finding("ok", "all indexes are as declared")
+
+
+def _meaning(index: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what an index does, whatever else the server says of it."""
+    options = ("partialFilterExpression", "expireAfterSeconds")
+    keys = [(name, int(direction)) for name, direction in dict(index["key"]).items()]
+    return (keys, bool(index.get("unique")), *(index.get(option) for option in options))
 
 
 async def clocks(deployment: Deployment) -> AsyncIterator[Finding]:
@@ -138,7 +152,9 @@ async def sessions(deployment: Deployment) -> AsyncIterator[Finding]:
 
 async def rooms(deployment: Deployment) -> AsyncIterator[Finding]:
     """Find rooms that want a turn or have a deadline behind them, and nobody came."""
-    now = int(time.time() * 1000)
+    # Deadlines are kept by MongoDB's clock, not by the one here.
+    hello = await deployment.client.admin.command("hello")
+    now = int(hello["localTime"].timestamp() * 1000)
     found = deployment.database["rooms"]
     late = await _some(found, {"due_at": {"$gt": 0, "$lt": now - OVERDUE_MS}})
     waiting = await _some(found, {"wants_turn": True, "at": {"$lt": now - OVERDUE_MS}})
