@@ -7,13 +7,16 @@ from pathlib import Path
 import httpx
 
 from tests.acceptance.room_client import Record, RoomClient
-from tests.bus import waiting
+from tests.bus import newest, publish, waiting
 from tests.eventually import eventually
 from tests.stack import Stack
 
 
 async def test_what_was_refused_is_refused_when_it_comes_again(tmp_path: Path) -> None:
-    """A message for a busy room and an interrupt without a turn do nothing later either."""
+    """A message for a busy room and an interrupt without a turn do nothing later either.
+
+    Neither when they come again at once, nor when the room is idle.
+    """
     with Stack(tmp_path) as stack:
         async with httpx.AsyncClient(timeout=20) as http:
             client = RoomClient(stack.urls, stack.headers, http)
@@ -27,12 +30,16 @@ async def test_what_was_refused_is_refused_when_it_comes_again(tmp_path: Path) -
             # A command is acknowledged half a second after its answer, with its projection.
             stack.kill("room-worker")
             assert await waiting(stack.nats_url, "COMMANDS") >= 1
+            again = await newest(stack.nats_url, "COMMANDS", f"cmd.room.*.{room}.message")
             stack.spawn(["room-worker"])
             await client.follow(room, until="actor:turn_end")
 
             async def settled() -> bool:
                 return await waiting(stack.nats_url, "COMMANDS") == 0
 
+            await eventually(settled, within_s=20)
+            assert (await client.get(f"/llm/room/{room}"))["status"] == "idle"
+            await publish(stack.nats_url, *again)
             await eventually(settled, within_s=20)
             await client.post(room, "!say second")
             await client.follow(room, until="actor:turn_end", count=2)
