@@ -31,6 +31,7 @@ async def test_what_was_refused_is_refused_when_it_comes_again(tmp_path: Path) -
             stack.kill("room-worker")
             assert await waiting(stack.nats_url, "COMMANDS") >= 1
             again = await newest(stack.nats_url, "COMMANDS", f"cmd.room.*.{room}.message")
+            assert b"!say late" in again[1]
             stack.spawn(["room-worker"])
             await client.follow(room, until="actor:turn_end")
 
