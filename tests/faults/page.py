@@ -43,16 +43,30 @@ def kills_table(lines: Sequence[Record]) -> str:
     return _drawn(KILLS_HEAD, rows)
 
 
-def _kills_row(which: str, lines: Sequence[Record]) -> list[str]:
+def violations_of(kills: Sequence[Record]) -> int:
+    """Return how many violations there were in the portions of these kills."""
+    return sum(len(portion["violations"]) for portion in _portions(kills))
+
+
+def percentile(kills: Sequence[Record], share: float) -> float:
+    """Return the nearest-rank percentile of their takeovers in seconds, 0 where none was."""
+    return _ranked(sorted(time for line in kills for time in line["takeover_s"]), share)
+
+
+def _portions(kills: Sequence[Record]) -> list[Record]:
     # Each line repeats what its whole portion came to.
-    portions = {(line["seed"], line["portion"]["began"]): line["portion"] for line in lines}
+    found = {(line["seed"], line["portion"]["began"]): line["portion"] for line in kills}
+    return list(found.values())
+
+
+def _kills_row(which: str, lines: Sequence[Record]) -> list[str]:
+    portions = _portions(lines)
     times = sorted(time for line in lines for time in line["takeover_s"])
     held = sum(line["held"] for line in lines)
     counted = [
-        sum(portion[what] for portion in portions.values())
-        for what in ("messages", "events", *HARMS)
+        sum(portion[what] for portion in portions) for what in ("messages", "events", *HARMS)
     ]
-    others = sum(len(portion["violations"]) for portion in portions.values()) - sum(counted[2:])
+    others = violations_of(lines) - sum(counted[2:])
     numbers = [len(lines), len(portions), *counted[:2], len(times), held - len(times)]
     return [which, *map(str, [*numbers, *counted[2:], others]), *_percentiles(times)]
 
@@ -71,10 +85,12 @@ def _percentiles(times: Sequence[float]) -> list[str]:
 
 
 def _seconds(times: Sequence[float], share: float) -> str:
-    """Return the nearest-rank percentile of ascending times."""
-    if not times:
-        return "-"
-    return f"{times[max(0, math.ceil(len(times) * share) - 1)]:.2f} s"
+    return f"{_ranked(times, share):.2f} s" if times else "-"
+
+
+def _ranked(times: Sequence[float], share: float) -> float:
+    """Return the nearest-rank percentile of ascending times, 0 where there are none."""
+    return times[max(0, math.ceil(len(times) * share) - 1)] if times else 0.0
 
 
 def _drawn(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
