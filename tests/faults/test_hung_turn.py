@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
+from abbotik_room_worker.domain.ticks import ESCALATION_MS
 from tests.acceptance.room_client import Record, RoomClient
 from tests.faults.faulty_stack import WORKERS, FaultyStack
 from tests.faults.proxies import Proxies
 
+DEADLINE_MS = 1_000
+# What a release gives a turn that does not stop.
+RELEASE_S = 10.0
+# Until somebody looks, twice, on a busy machine.
+LOOK_S = 3.0
 HANGS = "!say half\n!wait 600000\n!say never"
 
 
@@ -30,22 +38,29 @@ async def test_turn_of_a_deaf_worker_ends_as_it_is_told(stack: FaultyStack) -> N
         client = RoomClient(stack.urls, stack.headers, http)
         room = await client.rent()
         await _hangs_on_a_deaf_worker(stack, client, room)
-        await client.send(
-            "POST", f"/llm/room/{room}/interrupt", {"mode": "soft", "deadline_ms": 1000}
-        )
+        asked = time.time()
+        body = {"mode": "soft", "deadline_ms": DEADLINE_MS}
+        await client.send("POST", f"/llm/room/{room}/interrupt", body)
         events = await client.follow(room, until="actor:turn_end")
         assert events[-1]["payload"]["status"] == "interrupted"
+        assert _at(events[-1]) - asked < (DEADLINE_MS + ESCALATION_MS) / 1000 + LOOK_S
         for worker in WORKERS:
             stack.flow(worker, "nats")
         await client.post(room, "!say goes on")
         await client.follow(room, until="actor:turn_end", count=2)
 
         holder = await _hangs_on_a_deaf_worker(stack, client, room)
+        asked = time.time()
         await client.send("POST", f"/llm/room/{room}/release", {})
         stack.kill(holder)
         events = await client.follow(room, until="room:released")
+        assert _at(events[-1]) - asked < RELEASE_S + LOOK_S
     ends = [e["payload"]["status"] for e in events if e["event_type"] == "actor:turn_end"]
     assert ends == ["interrupted", "completed", "interrupted"]
+
+
+def _at(event: Record) -> float:
+    return datetime.fromisoformat(event["created_at"]).timestamp()
 
 
 async def _hangs_on_a_deaf_worker(stack: FaultyStack, client: RoomClient, room: str) -> str:
