@@ -203,7 +203,7 @@ async def test_doctor_names_what_is_wrong(
     for fault in (
         "no room worker lives: start one",
         "indexes are missing (rooms.due): `abbotik provision`",
-        "indexes are not as declared (room_log.token): drop them, `abbotik provision`",
+        "indexes are not as declared (room_log.token): stop all workers, drop them, provision",
         "rooms are past a deadline for over 10 s: late",
         "rooms are held by a session that is gone: late",
         "consumer turns is missing: run `abbotik provision`",

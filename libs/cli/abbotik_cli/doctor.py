@@ -21,7 +21,7 @@ from abbotik_runtime.dead_letters import STREAM as DEAD_LETTERS
 
 LEAST_NATS = (2, 14)
 LEAST_MONGO = (6, 0)
-# A worker keeps deadlines by its own clock; beyond this they are noticeably early or late.
+# Log lines and tokens go by the clock of each machine; deadlines go by MongoDB's.
 MOST_SKEW_S = 2.0
 # The sweep looks every second; what is still waiting after this has nobody to heal it.
 OVERDUE_MS = 10_000
@@ -114,7 +114,8 @@ async def indexes(deployment: Deployment) -> AsyncIterator[Finding]:
     if absent:
         yield Finding("wrong", f"indexes are missing ({', '.join(absent)}): `abbotik provision`")
     if other:
-        text = f"indexes are not as declared ({', '.join(other)}): drop them, `abbotik provision`"
+        names = ", ".join(other)
+        text = f"indexes are not as declared ({names}): stop all workers, drop them, provision"
         yield Finding("wrong", text)
     if not absent and not other:
         yield Finding("ok", "all indexes are as declared")
@@ -122,9 +123,9 @@ async def indexes(deployment: Deployment) -> AsyncIterator[Finding]:
 
 def _meaning(index: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what an index does, whatever else the server says of it."""
-    options = ("partialFilterExpression", "expireAfterSeconds")
-    keys = [(name, int(direction)) for name, direction in dict(index["key"]).items()]
-    return (keys, bool(index.get("unique")), *(index.get(option) for option in options))
+    flags = [bool(index.get(flag)) for flag in ("unique", "sparse", "hidden")]
+    options = ("partialFilterExpression", "expireAfterSeconds", "collation")
+    return ([*dict(index["key"]).items()], flags, *(index.get(option) for option in options))
 
 
 async def clocks(deployment: Deployment) -> AsyncIterator[Finding]:
