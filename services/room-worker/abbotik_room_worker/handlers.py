@@ -92,20 +92,28 @@ class RoomCommands:
             if self._exceptions[command.id] < _MOST_EXCEPTIONS:
                 log.exception("command.broke", command=command.id)
                 return Retry(_AGAIN_S)
-            await self._tell_broken(command)
+            if not await self._told_broken(command):
+                return Retry(_AGAIN_S)
             del self._exceptions[command.id]
             return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
         self._exceptions.pop(command.id, None)
         return Done()
 
-    async def _tell_broken(self, command: RoomCommand) -> None:
-        """Tell the room's followers, if that at least can be done."""
+    async def _told_broken(self, command: RoomCommand) -> bool:
+        """Tell the room's followers, if that at least can be done; False to try again later."""
+        key = (command.tenant, command.room)
         try:
-            told = await self._keeper.held((command.tenant, command.room), Broken(command.id))
+            # It may have been carried out, and only its answer have failed.
+            if await self._keeper.is_settled(key, command.id):
+                return True
+            told = await self._keeper.held(key, Broken(command.id))
             if isinstance(told, Applied):
                 await told.projected
+        except UnavailableError:
+            return False
         except Exception:
             log.exception("command.broke_untold", command=command.id)
+        return True
 
     async def _read(self, tenant: str, data: bytes, headers: Mapping[str, str]) -> RoomCommand:
         digest = headers.get(HEADER_BLOB)

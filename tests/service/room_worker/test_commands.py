@@ -9,7 +9,7 @@ import pytest
 from abbotik_contracts.room_commands import encode
 from abbotik_contracts.subjects import HEADER_BLOB, room_command
 from abbotik_kernel.outcome import Done, Reject, Retry
-from abbotik_room_worker import keeper
+from abbotik_room_worker import answers, keeper
 from tests.service.room_worker.house import TENANT, House
 
 
@@ -131,6 +131,25 @@ async def test_room_tells_of_a_command_that_broke(
     assert (await worker.ask(command))["ok"]
     await worker.rested()
     assert house.outputs(room) == ["mended"]
+
+
+async def test_command_that_was_carried_out_and_not_answered_is_no_error(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What broke is the answer: followers are not told that nothing was done."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+
+    def buggy(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(answers, "of_entry", buggy)
+    command = house.message(room, "!say done")
+    outcomes = [await worker.handle(command) for _ in range(3)]
+    assert isinstance(outcomes[-1], Reject)
+    await worker.rested()
+    assert house.outputs(room) == ["done"]
+    assert house.payloads(room, "error") == []
 
 
 async def test_exceptions_are_counted_apart_from_bad_weather(house: House) -> None:
