@@ -37,6 +37,7 @@ from abbotik_runtime.loops import Loop
 from abbotik_runtime.pull import PullLoop
 
 _SWEEP_S = 1.0
+_AGAIN = Backoff(first=0.1, ceiling=0.5)
 _TURN_PATIENCE_S = 3.0
 _LEAST_PATIENCE_S = 0.5
 
@@ -97,13 +98,17 @@ class RoomWorker:
             self._sessions.renew,
             metrics=bus.metrics,
             # Until it is heard, this worker's turns stand still.
-            backoff=Backoff(first=0.1, ceiling=0.5),
+            backoff=_AGAIN,
         )
         self._care = [
-            Loop("waiting", _SWEEP_S, care.say_waiting, metrics=bus.metrics),
-            Loop("deadlines", _SWEEP_S, care.keep_deadlines, metrics=bus.metrics),
-            Loop("own_rooms", _SWEEP_S, care.look_at_own_rooms, metrics=bus.metrics),
-            Loop("recovery", _SWEEP_S, care.recover, metrics=bus.metrics),
+            # After an outage rooms wait for each of them.
+            Loop(name, _SWEEP_S, one_pass, metrics=bus.metrics, backoff=_AGAIN)
+            for name, one_pass in (
+                ("waiting", care.say_waiting),
+                ("deadlines", care.keep_deadlines),
+                ("own_rooms", care.look_at_own_rooms),
+                ("recovery", care.recover),
+            )
         ]
 
     async def start(self) -> None:

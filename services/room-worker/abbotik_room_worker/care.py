@@ -108,16 +108,18 @@ class Care:
 async def _each(keys: Iterable[RoomKey], care: Callable[[RoomKey], Awaitable[object]]) -> bool:
     """Care for rooms at once, and say whether all went well.
 
-    A room that cannot be cared for is logged and keeps nobody else waiting; UnavailableError is
-    raised, as it is of all of them.
+    A room that cannot be cared for is logged and keeps nobody else waiting. That the store is away
+    shows at the next question to it.
     """
     rooms = list(keys)
     ends = await asyncio.gather(*map(care, rooms), return_exceptions=True)
     broken = 0
     for key, end in zip(rooms, ends, strict=True):
-        if isinstance(end, UnavailableError | asyncio.CancelledError):
-            raise end
-        if isinstance(end, BaseException):
+        if isinstance(end, UnavailableError):
+            log.warning("room.waits", tenant=key[0], room=key[1], error=str(end))
+        elif isinstance(end, Exception):
             log.error("room.uncared", tenant=key[0], room=key[1], exc_info=end)
-            broken += 1
+        elif isinstance(end, BaseException):
+            raise end
+        broken += isinstance(end, BaseException)
     return not broken

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import assert_never
 from weakref import WeakValueDictionary
 
@@ -36,14 +37,21 @@ log = structlog.get_logger(__name__)
 
 _HOT_ROOMS = 4096
 _MAX_RACES = 64
+# What is heard of a commit after this says nothing of the room as it is now: within the time that
+# a session lives others cannot have taken it over. Seconds.
+_LATE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A commit: the room after it, its entry, and what is done once it is projected."""
+    """A commit: the room as it is now, the entry and the configuration that holds with it.
+
+    ``projected`` is done once it is projected.
+    """
 
     room: Room
     entry: LogEntry
+    config: Record
     projected: asyncio.Future[None]
 
 
@@ -102,7 +110,7 @@ class RoomKeeper:
                 room = await self._room(key)
                 if room is None:
                     return Nothing("there is no such room")
-                decision = decide_held(room, command, self._clock.now_ms())
+                decision = decide_held(room, command, self._now(room))
                 match decision:
                     case Draft():
                         applied = await self._commit(decision)
@@ -118,6 +126,10 @@ class RoomKeeper:
                         assert_never(decision)
                 self._hot.pop(key, None)
         raise UnavailableError(f"room {key[1]} changes faster than it can be decided on")
+
+    async def is_settled(self, key: RoomKey, command_id: str) -> bool:
+        """Say whether the log holds a command's outcome. Raises UnavailableError."""
+        return await self._log.by_key(key, command_id) is not None
 
     async def refresh(self, key: RoomKey) -> Room | None:
         """Read the room anew, tell who runs turns, and return when its projection is mended."""
@@ -138,6 +150,10 @@ class RoomKeeper:
         """Wait until all that was committed here is projected."""
         while self._projecting:
             await asyncio.wait(self._projecting)
+
+    def _now(self, room: Room | None) -> int:
+        """Return the time, in ms: for one room it never goes back, whoever tells it."""
+        return max(self._clock.now_ms(), 0 if room is None else room.at)
 
     def _lock(self, key: RoomKey) -> asyncio.Lock:
         lock = self._locks.get(key)
@@ -173,7 +189,7 @@ class RoomKeeper:
         if asked and (earlier := await self._earlier(key, command)) is not None:
             return earlier
         room = None if rents else await self._room(key)
-        now = self._clock.now_ms()
+        now = self._now(room)
         decision = decide(room, command, now, around)
         match decision:
             case Draft():
@@ -208,9 +224,7 @@ class RoomKeeper:
 
     def _settled(self, applied: Applied | Settled | None) -> Settled | None:
         if isinstance(applied, Applied):
-            return Settled(
-                answers.of_entry(applied.entry, applied.room.config_record), applied.projected
-            )
+            return Settled(answers.of_entry(applied.entry, applied.config), applied.projected)
         return applied
 
     async def _commit(self, draft: Draft) -> Applied | Settled | None:
@@ -222,6 +236,7 @@ class RoomKeeper:
         key = (after.tenant, after.id)
         counter = sealed.entry["counter"]
         self.progress.opened(counter)
+        began = monotonic()
         try:
             appended = await self._log.append(sealed.entry)
         except EntryRefusedError:
@@ -234,15 +249,7 @@ class RoomKeeper:
             raise
         match appended:
             case Committed():
-                before = self._hot.get(key)
-                self._keep(key, after)
-                if sealed.lines:
-                    await self._signals.events(key, sealed.lines)
-                if after.wakes and (before is None or before.wakes[:1] != after.wakes[:1]):
-                    await self._signals.remind(key, after.wakes[0])
-                projected = self._project(after, sealed.entry["at"], counter)
-                self.noticed(after)
-                return Applied(after, sealed.entry, projected)
+                return await self._committed(sealed, late=monotonic() - began > _LATE_S)
             case Lost():
                 self.progress.settled(counter)
                 return None
@@ -251,6 +258,21 @@ class RoomKeeper:
                 return await self._repaired(key, appended.entry)
             case _:
                 assert_never(appended)
+
+    async def _committed(self, sealed: Sealed, *, late: bool) -> Applied:
+        """Publish and project what is in the log, and tell who runs turns."""
+        after, entry = sealed.room, sealed.entry
+        key = (after.tenant, after.id)
+        before = self._hot.get(key)
+        self._keep(key, after)
+        if sealed.lines:
+            await self._signals.events(key, sealed.lines)
+        if after.wakes and (before is None or before.wakes[:1] != after.wakes[:1]):
+            await self._signals.remind(key, after.wakes[0])
+        projected = self._project(after, entry["at"], entry["counter"])
+        now = (await self._load(key) or after) if late else after
+        self.noticed(now)
+        return Applied(now, entry, after.config_record, projected)
 
     async def _repaired(self, key: RoomKey, earlier: LogEntry) -> Settled | None:
         """Answer from an earlier entry, and mend what its writer may not have come to."""

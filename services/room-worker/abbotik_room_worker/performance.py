@@ -114,7 +114,8 @@ class Performance:
             raise TurnFailedError(
                 "PROVIDER_NOT_CONFIGURED", f"provider {turn.provider!r} is not configured here"
             )
-        await self._with.in_touch()
+        if not await self._with.holds(self._key, self._room.epoch):
+            raise LeaseLostError
         for attempt in itertools.count():
             try:
                 if self._room.last_event_seq > turn.first_event_seq:

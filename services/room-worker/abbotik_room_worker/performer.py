@@ -19,6 +19,7 @@ from abbotik_room_worker.ports import (
     Signals,
     Tool,
     TurnExecutor,
+    UnavailableError,
 )
 
 _MOST_BYTES_A_CHARACTER = 4
@@ -39,15 +40,29 @@ class Performer:
     tools: Mapping[str, Tool]
 
     async def in_touch(self) -> None:
-        """Wait while others may have declared this worker dead.
-
-        Nothing of a turn begins or is committed meanwhile. Where somebody has taken the turn over,
-        it is dropped as soon as that is seen.
-        """
+        """Wait while others may have declared this worker dead; nothing is committed meanwhile."""
         for attempt in itertools.count():
             if self.sessions.live:
                 return
             await asyncio.sleep(_AGAIN.delay(attempt))
+
+    async def holds(self, key: RoomKey, epoch: int) -> bool:
+        """Say whether a turn is still this worker's; asked before it does what no log can undo.
+
+        A worker that has lived all the time knows. Another one waits until it is in touch, and
+        reads whether somebody has taken the turn over.
+        """
+        if self.sessions.live:
+            return True
+        for attempt in itertools.count():
+            await self.in_touch()
+            try:
+                room = await self.keeper.refresh(key)
+            except UnavailableError:
+                await asyncio.sleep(_AGAIN.delay(attempt))
+            else:
+                return room is not None and room.holds(self.keeper.session, epoch)
+        return False
 
     async def stored_apart(self, key: RoomKey, text: str | None) -> str | None:
         """Store a text that is too large for an entry and return its digest, else None."""

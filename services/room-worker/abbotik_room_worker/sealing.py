@@ -24,6 +24,7 @@ def seal(draft: Draft, session: str, counter: int) -> Sealed:
     """Give the draft its place in the log: the next rev, the hash chain, the token."""
     room = draft.room
     room.rev += 1
+    room.at = draft.now
     if draft.config_changed:
         room.config_rev = room.rev
     prev_hash = room.hash
@@ -51,6 +52,7 @@ def seal_refusal(
     """Return the entry that remembers a refusal, so that it stays one. It has no events."""
     after = room.copy()
     after.rev += 1
+    after.at = now
     entry = _bare(after, now, session, counter)
     entry["keys"] = [command_id]
     entry["answer"] = {

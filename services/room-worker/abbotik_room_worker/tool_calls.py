@@ -95,7 +95,8 @@ class ToolCalls:
         tool = self._with.tools.get(name)
         if tool is None:
             return _error("TOOL_FAILED", f"there is no tool {name!r}")
-        await self._with.in_touch()
+        if not await self._with.holds(self._key, self._epoch):
+            raise LeaseLostError
         try:
             return await tool(arguments)
         except TurnFailedError as error:

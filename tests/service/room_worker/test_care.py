@@ -231,8 +231,9 @@ async def test_one_pass_keeps_every_deadline(house: House) -> None:
     assert {house.status(room) for room in rooms} == {"sleeping"}
 
 
+@pytest.mark.parametrize("fault", [LookupError("unreadable"), UnavailableError("no answer")])
 async def test_room_that_cannot_be_cared_for_keeps_nobody_waiting(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     """Its deadline stays, and so does the session that held it; every other room is cared for."""
     dying, other = await house.worker("w1"), await house.worker("w2", slots=10)
@@ -248,7 +249,7 @@ async def test_room_that_cannot_be_cared_for_keeps_nobody_waiting(
 
     async def broken(key: RoomKey, known: Configured | None = None) -> Room | None:
         if key[1] in (rooms[0], held[0]):
-            raise LookupError("an entry that nobody can read")
+            raise fault
         return await load(key, known)
 
     monkeypatch.setattr(other.room_log, "load", broken)

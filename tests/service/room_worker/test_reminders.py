@@ -71,3 +71,23 @@ async def test_unknown_room_needs_no_reminder(house: House) -> None:
     """A reminder of a database that was lost ends."""
     worker = await house.worker()
     assert await worker.reminders.take((TENANT, "r"), b"1") == Done()
+
+
+async def test_time_of_a_room_never_goes_back(house: House) -> None:
+    """A worker whose clock is behind does not set an occurrence again that another has kept."""
+    worker = await house.worker()
+    schedule = {"cron": "* * * * *", "content": "!say one", "overlap": "queue"}
+    policy = WakePolicy.model_validate({"schedule": schedule})
+    room = await house.rent(worker, wake_policy=policy)
+    at = house.signals.reminders[TENANT, room]
+    await house.pass_time(at - house.clock.now_ms(), worker)
+    await worker.sweep()
+    house.clock.advance(at - 500 - house.clock.now_ms())
+    more = {"schedule": {**schedule, "content": "!say two"}}
+    await worker.ask(house.patch(room, wake_policy=more))
+    assert house.signals.reminders[TENANT, room] == at + 60_000
+    await house.pass_time(62_000, worker)
+    await worker.sweep()
+    await worker.take((TENANT, room))
+    await worker.rested()
+    assert house.outputs(room) == ["one", "two"]

@@ -9,6 +9,7 @@ import pytest
 
 from abbotik_contracts.room_log import Record
 from abbotik_kernel.outcome import Done
+from abbotik_room_worker import keeper
 from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
 from tests.eventually import eventually
 from tests.fakes.room_worker.sessions import EXPIRY_MS
@@ -181,6 +182,48 @@ async def test_worker_out_of_touch_shows_and_starts_and_commits_nothing(house: H
     assert house.outputs(room) == ['a b\n{"ran": 1}']
     assert {entry["session"] for entry in house.log(room)[entries:]} == {"w2"}
     assert "error" not in house.types(room)
+
+
+async def _between_call_and_effect(house: House, holder: Worker) -> tuple[str, Counting]:
+    """Return a room, and its tool, whose call is in the log while the holder waits to hear so."""
+    tool = Counting(idempotent=False)
+    holder.tools["count"] = tool
+    room = await _holding(house, holder, "!wait 5\n!tool count {}")
+    holder.room_log.at_reply.clear()
+    holder.room_log.reply.clear()
+    holder.pauses.go()
+    await holder.room_log.at_reply.wait()
+    house.clock.advance(60_000)
+    return room, tool
+
+
+async def test_tool_of_a_turn_that_was_lost_meanwhile_is_not_run(house: House) -> None:
+    """Others have said in the log that nobody knows whether it was; who was lost looks first."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room, tool = await _between_call_and_effect(house, holder)
+    holder.room_log.reply.set()
+    await _taken_over(house, other)
+    await holder.sessions.renew()
+    await holder.rested()
+    assert tool.ran == []
+    assert [end["error"]["code"] for end in house.payloads(room, "tool:end")] == [
+        "TOOL_OUTCOME_UNKNOWN"
+    ]
+
+
+async def test_commit_that_is_heard_of_late_starts_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what the room was; the session may have been lost and renewed since."""
+    monkeypatch.setattr(keeper, "_LATE_S", -1.0)
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room, tool = await _between_call_and_effect(house, holder)
+    await _taken_over(house, other)
+    await holder.sessions.renew()
+    holder.room_log.reply.set()
+    await holder.rested()
+    assert tool.ran == []
+    assert house.types(room).count("actor:turn_end") == 1
 
 
 async def test_worker_that_is_in_touch_again_goes_on(house: House) -> None:

@@ -112,7 +112,7 @@ def test_sealing_leaves_the_room_before_as_it_was() -> None:
 
 
 def test_refusal_takes_a_rev_and_nothing_else() -> None:
-    """The entry that remembers a refusal has its key and answer, the state as it was."""
+    """The entry that remembers a refusal has its key, answer and time, the state as it was."""
     room = _rented().room
     refusal = Refusal("ROOM_BUSY", "detail", extra={"n": 1})
     sealed = seal_refusal(room, refusal, uid(9), T0 + 5, "s-2", 7)
@@ -127,6 +127,7 @@ def test_refusal_takes_a_rev_and_nothing_else() -> None:
     assert sealed.entry["last_event_seq"] == room.last_event_seq
     expected = room.copy()
     expected.rev += 1
+    expected.at = T0 + 5
     assert sealed.room == expected
 
 

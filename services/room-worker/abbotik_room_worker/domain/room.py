@@ -173,6 +173,7 @@ class Room:
     hash: str = GENESIS_HASH
     last_event_seq: int = 0
     last_message_seq: int = 0
+    at: int = 0
 
     def copy(self) -> Room:
         """Return a copy that may be changed."""
@@ -245,6 +246,7 @@ class Room:
             hash=state["hash"],
             last_event_seq=state["last_event_seq"],
             last_message_seq=state["last_message_seq"],
+            at=entry["at"],
         )
 
 
