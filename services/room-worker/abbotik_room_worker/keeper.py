@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 
 _HOT_ROOMS = 4096
 _MAX_RACES = 64
-# What is heard of a commit after this says nothing of the room as it is now: within the time that
-# a session lives others cannot have taken it over. Seconds.
+# What is heard of a commit after this says nothing of the room as it is now. A session that was
+# renewed a second ago lives for two more: until then nobody can have taken the room over. Seconds.
 _LATE_S = 2.0
 
 
