@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 POLL_S = 0.01
@@ -19,7 +20,7 @@ async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> An
         value = await found if inspect.isawaitable(found) else found
         if value:
             return value
-        assert time.monotonic() < until, f"not within {within_s} s: {inspect.getsource(condition)}"
+        assert time.monotonic() < until, f"not within {within_s} s: {_source(condition)}"
         await asyncio.sleep(POLL_S)
 
 
@@ -27,5 +28,9 @@ def eventually_sync(condition: Callable[[], bool], within_s: float = 10.0) -> No
     """Return once the condition holds; AssertionError if too late."""
     until = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < until, f"not within {within_s} s: {inspect.getsource(condition)}"
+        assert time.monotonic() < until, f"not within {within_s} s: {_source(condition)}"
         time.sleep(POLL_S)
+
+
+def _source(condition: Callable[[], Any]) -> str:
+    return inspect.getsource(condition.func if isinstance(condition, partial) else condition)

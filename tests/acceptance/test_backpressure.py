@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.acceptance.promises import broken
 from tests.acceptance.room_client import RoomClient
@@ -18,13 +20,17 @@ ROOMS = 8
 PER_ROOM = 3
 
 
-async def test_queue_that_nobody_empties_stops_growing(tmp_path: Path) -> None:
-    """Past the limit a POST is answered at once, with the reason, and adds nothing to the queue."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_queue_that_nobody_empties_stops_growing(tmp_path: Path, how: signal.Signals) -> None:
+    """Past the limit a POST is answered at once, with the reason, and adds nothing to the queue.
+
+    It makes no difference whether the commands wait at the server or with a worker that is paused.
+    """
     with Stack(tmp_path, env={"ABBOTIK_MAX_COMMANDS_WAITING": str(LIMIT)}) as stack:
         async with httpx.AsyncClient(timeout=20) as http:
             client = RoomClient(stack.urls, stack.headers, http)
             other, *rooms = [await client.rent() for _ in range(1 + ROOMS)]
-            stack.kill("room-worker")
+            stack.kill("room-worker", how)
             posts = [
                 asyncio.create_task(client.post(room, f"!say {number}"))
                 for number in range(PER_ROOM)
@@ -37,7 +43,10 @@ async def test_queue_that_nobody_empties_stops_growing(tmp_path: Path) -> None:
             for room in rooms:
                 assert await _refused(stack, http, room) is not None
             assert await waiting(stack.nats_url, "COMMANDS") == queued
-            stack.spawn(["room-worker"])
+            if how is signal.SIGKILL:
+                stack.spawn(["room-worker"])
+            else:
+                stack.kill("room-worker", signal.SIGCONT)
             told = [message["id"] for message in await asyncio.gather(*posts)]
             for place, room in enumerate(rooms):
                 await client.follow(room, until="actor:turn_end", count=PER_ROOM)

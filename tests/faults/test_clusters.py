@@ -8,7 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -176,6 +176,41 @@ async def test_without_a_majority_a_rev_is_nobodys(
         _bring_back(stack, primary)
     for name in (primary, *secondaries):
         await eventually(partial(_agrees, stack, name, room, [one.session, *[winner.session] * 2]))
+
+
+async def test_new_work_is_refused_while_the_majority_does_not_follow(
+    stack: ClusteredStack,
+) -> None:
+    """The primary answers as fast as ever, but confirms nothing: a POST need not wait for that."""
+    async with httpx.AsyncClient(timeout=20, headers=stack.headers) as http:
+        with _locked_secondaries(stack):
+            said = await eventually(lambda: _refused(http, stack.url), within_s=ELECTION_S)
+        assert said["reason"] == "store_slow"
+        await eventually(lambda: _rents(http, stack.url), within_s=ELECTION_S)
+
+
+@contextmanager
+def _locked_secondaries(stack: ClusteredStack) -> Iterator[None]:
+    """Keep both secondaries from writing; they go on to vote for their primary."""
+    primary = stack.primary()
+    with ExitStack() as locks:
+        for name in stack.pids:
+            if name.startswith("mongod") and name != primary:
+                client = MongoClient[Record](stack.address(name), directConnection=True)
+                admin = locks.enter_context(client).admin
+                admin.command("fsync", lock=True)
+                locks.callback(admin.command, "fsyncUnlock")
+        yield
+
+
+async def _refused(http: httpx.AsyncClient, url: str) -> Record | None:
+    """Ask for a room; return the problem of an answer that says why nothing was passed on."""
+    problem: Record = (await http.post(f"{url}/llm/room", json={})).json()
+    return problem if "reason" in problem else None
+
+
+async def _rents(http: httpx.AsyncClient, url: str) -> bool:
+    return (await http.post(f"{url}/llm/room", json={})).status_code == httpx.codes.CREATED
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ class Settings(ServiceSettings):
     max_store_s: Annotated[float, Field(gt=0)] = Field(
         default=1.0,
         validation_alias="ABBOTIK_MAX_STORE_S",
-        description="seconds that MongoDB may take for an answer, above 0",
+        description="seconds that MongoDB may take to answer or confirm, above 0",
     )
     max_projection_s: Annotated[float, Field(gt=0)] = Field(
         default=10.0,

@@ -48,6 +48,37 @@ async def test_commands_that_nobody_takes_stop_new_ones(
     assert await eventually(well)
 
 
+async def test_commands_that_somebody_took_and_keeps_count_after_a_while(
+    streams: Bus, database: mongo.Database
+) -> None:
+    """A worker that stands still has all of them; to the server none is pending."""
+    pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5, projection_s=1))
+    for _ in range(3):
+        subject = subjects.room_command("acme", uuid7(), "message")
+        await streams.publish_stored(subject, b"{}", message_id=uuid7())
+    worker = subjects.consumer("room-worker")
+    taken = await streams.js.pull_subscribe_bind(worker.name, worker.stream)
+    messages = await taken.fetch(3, timeout=5)
+
+    async def refused() -> Problem | None:
+        await pressure.read()
+        try:
+            pressure.check("message")
+        except Problem as problem:
+            return problem
+        return None
+
+    async def well() -> bool:
+        return await refused() is None
+
+    assert await eventually(well)
+    problem = await eventually(refused)
+    assert problem.extra == {"reason": "commands_waiting", "value": 3, "limit": 2}
+    for message in messages:
+        await message.ack()
+    assert await eventually(well)
+
+
 async def test_rooms_that_wait_for_a_slot_stop_new_work(
     streams: Bus, database: mongo.Database
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
 import nats.errors
+from nats.js.api import ConsumerInfo
 from pymongo.asynchronous.database import AsyncDatabase
 
 from abbotik_contracts.subjects import consumer
@@ -17,6 +19,42 @@ from abbotik_runtime.bus import Bus, BusUnavailable
 
 READ_EVERY_S = 1.0
 WORKERS = "workers"
+# Whoever had a message for so long without a sign has lost it: `ack_wait`. Seconds.
+STILL_S = 2.0
+
+
+class Backlog:
+    """How many messages of one consumer wait.
+
+    What was delivered waits too where its worker does not go on: a paused one has taken up to 256.
+    """
+
+    def __init__(self) -> None:
+        self._delivered = -1
+        self._since = 0.0
+
+    def of(self, info: ConsumerInfo, now: float) -> int:
+        """Return the number at ``now``, in seconds, from what the server says of the consumer."""
+        delivered = info.delivered.consumer_seq if info.delivered else 0
+        if delivered != self._delivered:
+            self._delivered, self._since = delivered, now
+        nobody_takes = now - self._since >= STILL_S
+        held = info.num_ack_pending if nobody_takes else info.num_redelivered
+        return (info.num_pending or 0) + (held or 0)
+
+
+class MajorityLag:
+    """For how long the majority has not had what the primary had written."""
+
+    def __init__(self) -> None:
+        self._written: Any = None
+        self._since = 0.0
+
+    def of(self, last_write: Mapping[str, Any], now: float) -> float:
+        """Return the seconds up to ``now`` from the `lastWrite` of a primary's `hello`."""
+        if self._written is None or last_write["majorityOpTime"]["ts"] >= self._written:
+            self._written, self._since = last_write["opTime"]["ts"], now
+        return now - self._since
 
 
 class Pressure:
@@ -27,6 +65,9 @@ class Pressure:
         self._database = database
         self._limits = limits
         self._readings = Readings()
+        self._commands = Backlog()
+        self._turns = Backlog()
+        self._majority = MajorityLag()
 
     def check(self, verb: str) -> None:
         """Raise the Problem of a command that would only wait; SERVICE_UNAVAILABLE with why."""
@@ -37,31 +78,32 @@ class Pressure:
     async def read(self) -> None:
         """Read what waits at both servers, one beside the other."""
         commands, turns, store_s, projection_s = await asyncio.gather(
-            self._waiting("room-worker"),
-            self._waiting("turns"),
+            self._waiting("room-worker", self._commands),
+            self._waiting("turns", self._turns),
             self._store_s(),
             self._projection_s(),
         )
         self._readings = Readings(commands, turns, store_s, projection_s)
 
-    async def _waiting(self, name: str) -> int:
+    async def _waiting(self, name: str, backlog: Backlog) -> int:
         declared = consumer(name)
         try:
             info = await self._bus.js.consumer_info(declared.stream, declared.name)
         except (BusUnavailable, nats.errors.Error):
             # Away: publishing says so by itself, and readiness too.
             return 0
-        return info.num_pending or 0
+        return backlog.of(info, monotonic())
 
     async def _store_s(self) -> float:
         began = monotonic()
         try:
             with mongo_away():
-                await self._database.command("ping")
+                hello = await self._database.command("hello")
         except UnavailableError:
             # No answer at all: commands wait at NATS, and their senders hear 503 for that.
             return 0.0
-        return monotonic() - began
+        now = monotonic()
+        return max(now - began, self._majority.of(hello["lastWrite"], now))
 
     async def _projection_s(self) -> float:
         """Return the worst that a live worker said of itself with its last sign of life."""

@@ -12,7 +12,7 @@ _WORK = frozenset({"rent", "message", "wake"})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may wait, how long MongoDB may take for an answer, how old a projection may be."""
+    """How much may wait, how long MongoDB may take, how old a projection may be."""
 
     commands: int
     turns: int
@@ -25,6 +25,7 @@ class Readings:
     """What was read last; what could not be read is 0, as others refuse for that then.
 
     ``commands`` wait for a worker's decision, ``turns`` are rooms that wait for a free slot;
+    ``store_s`` is the longer of its last answer and of how far its majority lags behind;
     ``projection_s`` is since when a worker owes the oldest of the projections that it owes.
     """
 
@@ -41,7 +42,12 @@ def refusal(verb: str, readings: Readings, limits: Limits) -> Problem | None:
     for reason, value, limit, sentence in (
         ("commands_waiting", readings.commands, limits.commands, "commands wait for a worker"),
         ("turns_waiting", readings.turns, limits.turns, "rooms wait for a free turn slot"),
-        ("store_slow", readings.store_s, limits.store_s, "seconds pass until MongoDB answers"),
+        (
+            "store_slow",
+            readings.store_s,
+            limits.store_s,
+            "seconds pass until MongoDB answers or confirms",
+        ),
         (
             "projections_late",
             readings.projection_s,
