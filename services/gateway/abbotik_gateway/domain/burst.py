@@ -85,17 +85,29 @@ class Burst:
         return chunk
 
 
+# A burst goes out when it holds so many events and deltas, or bytes of them, before more come.
+MAX_BURST = 64
+MAX_BURST_BYTES = 48 * 1024
+
+
 class Gathering:
     """What came since the last burst of a room."""
 
     def __init__(self, room: str) -> None:
         self._room = room
         self._parts: list[list[Event] | Delta] = []
-        self.size = 0
+        self._size = 0
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should join."""
+        return self._size >= MAX_BURST or self._bytes >= MAX_BURST_BYTES
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Add events; those that came one after the other become one batch."""
-        self.size += len(events)
+        self._size += len(events)
+        self._bytes += sum([len(event.data) for event in events])
         last = self._parts[-1] if self._parts else None
         if isinstance(last, list):
             last.extend(events)
@@ -104,12 +116,13 @@ class Gathering:
 
     def add_delta(self, delta: Delta) -> None:
         """Add a delta."""
-        self.size += 1
+        self._size += 1
+        self._bytes += len(delta.data)
         self._parts.append(delta)
 
     def take(self) -> Burst:
         """Return everything as one burst, and begin anew."""
-        parts, self._parts, self.size = self._parts, [], 0
+        parts, self._parts, self._size, self._bytes = self._parts, [], 0, 0
         return Burst(
             [Batch(self._room, part) if isinstance(part, list) else Piece(part) for part in parts]
         )

@@ -176,7 +176,7 @@ class EventStream(Response):
         behind = deque(leg for leg in self.legs if leg.behind)
         await self._send_out(OPENING, more=True)
         while not outbox.gone:
-            if behind and not outbox.finished:
+            if behind and outbox.empty and not outbox.finished:
                 leg = behind.popleft()
                 await leg.advance()
                 if leg.behind:
@@ -188,8 +188,9 @@ class EventStream(Response):
                 await begun
                 self._sending = False
             if not outbox.empty:
-                last = outbox.finished
-                await self._send_out(outbox.take(), more=not last)
+                body = outbox.take()
+                last = outbox.finished and outbox.empty
+                await self._send_out(body, more=not last)
                 if last:
                     return
 

@@ -7,8 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-MAX_BYTES = 256 * 1024
+# What one reader costs at most is 256 KiB: the queue, one send, and what the transport takes before
+# it makes the sender wait (64 KiB in uvicorn).
+MAX_BYTES = 128 * 1024
 MAX_EVENTS = 256
+SEND_BYTES = 64 * 1024
 
 
 class Chunk(NamedTuple):
@@ -24,10 +27,10 @@ class Chunk(NamedTuple):
 class Outbox:
     """The bounded queue between feeds, which put, and one response, which takes.
 
-    Whatever queued up is taken at once. When it is full, deltas are thrown away; when that is not
-    enough the reader lags: ``on_lag`` is asked for the last frame, with the position up to which
-    each leg's events were taken where that is not all, and everything else is dropped. A single
-    chunk may be larger than the bounds, if it is alone.
+    What queued up is taken together, SEND_BYTES at a time. When the queue is full, deltas are
+    thrown away; when that is not enough the reader lags: ``on_lag`` is asked for the last frame,
+    with the position up to which each leg's events were taken where that is not all, and
+    everything else is dropped. A single chunk may be larger than the bounds, if it is alone.
     """
 
     __slots__ = (
@@ -109,11 +112,18 @@ class Outbox:
         await self._waiter
 
     def take(self) -> bytes:
-        """Return all that queued up."""
+        """Return what queued up, as much as one send may have; a larger chunk goes alone."""
+        taken: list[bytes] = []
+        size = 0
+        while self._chunks and (not taken or size + len(self._chunks[0].data) <= SEND_BYTES):
+            chunk = self._chunks.popleft()
+            size += len(chunk.data)
+            self._events -= chunk.events
+            self._deltas -= chunk.delta
+            taken.append(chunk.data)
+        self._bytes -= size
         # Of a single chunk, the join is that chunk: no copy for each follower.
-        data = b"".join([chunk.data for chunk in self._chunks])
-        self._clear()
-        return data
+        return b"".join(taken)
 
     def _full(self, chunk: Chunk) -> bool:
         size, events = self._bytes + len(chunk.data), self._events + chunk.events

@@ -34,9 +34,6 @@ AFTER_START_S = 0.25
 # A room that says nothing is looked at this often: a lost last event is found only so.
 QUIET_S = 3.0
 
-# A burst goes out when it holds so many events and deltas, before more are gathered.
-MAX_BURST = 64
-
 _AGAIN = Backoff(first=0.05, factor=2.0, ceiling=2.0)
 # How long a long catch-up waits for followers to take what they have before it gives them more.
 _DRAIN_S = 0.5
@@ -175,7 +172,7 @@ class RoomFeed:
     def _gathered(self) -> None:
         # Messages that arrived together are handled one after the other before the loop goes on:
         # what they bring goes out as one piece, joined once for all followers.
-        if self._gathering.size >= MAX_BURST:
+        if self._gathering.full:
             self._give()
         elif self._flush is None:
             self._flush = self._loop.call_soon(self._give)
