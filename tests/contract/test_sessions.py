@@ -26,6 +26,9 @@ async def test_session_that_is_not_renewed_ends_by_itself(stores: Stores) -> Non
     """Its own clock says so, without asking anybody."""
     worker = stores.session("w1")
     await worker.sessions.renew()
+    lapses = worker.port.lapses
+    await worker.sessions.renew()
+    assert worker.port.lapses == lapses
 
     def expired() -> bool:
         stores.a_while()
@@ -35,6 +38,7 @@ async def test_session_that_is_not_renewed_ends_by_itself(stores: Stores) -> Non
     assert await worker.port.dead() == []
     await worker.sessions.renew()
     assert worker.port.live
+    assert worker.port.lapses == lapses + 1
 
 
 async def test_silent_session_is_found_dead_with_what_it_owed(stores: Stores) -> None:

@@ -23,11 +23,13 @@ from abbotik_contracts.room_commands import (
     RoomCommand,
 )
 from abbotik_contracts.room_log import Record
-from abbotik_kernel.clock import SystemClock
+from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoRoomLog
+from abbotik_room_worker.adapters.sessions import MongoSessions
 from abbotik_room_worker.domain.requests import Circumstances
 from abbotik_room_worker.keeper import RoomKeeper
+from abbotik_room_worker.progress import Progress
 from abbotik_runtime import mongo
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.settings import ServiceSettings
@@ -73,8 +75,12 @@ async def heard(
 
 
 def _keeper(database: mongo.Database) -> RoomKeeper:
-    room_log = MongoRoomLog(database, uuid7())
-    return RoomKeeper(room_log, MongoProjections(database), FakeSignals(), SystemClock())
+    room_log, progress = MongoRoomLog(database, uuid7()), Progress()
+    clock = CorrectedClock(SystemClock())
+    sessions = MongoSessions(database, room_log.session, progress, clock)
+    return RoomKeeper(
+        room_log, MongoProjections(database), FakeSignals(), sessions, progress, clock
+    )
 
 
 @pytest.mark.parametrize("knows_the_room", [True, False])

@@ -136,6 +136,7 @@ class SimSessions:
         self._progress = progress
         self._clock = clock
         self._machine = machine
+        self.lapses = 0
         self._good_until = 0
         self._unbroken_since: int | None = None
 
@@ -154,6 +155,7 @@ class SimSessions:
             raise
         if sent >= self._good_until or self._unbroken_since is None:
             self._unbroken_since = sent
+        self.lapses += self._clock.now_ms() >= self._good_until
         self._good_until = sent + EXPIRY_MS
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:

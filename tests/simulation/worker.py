@@ -17,6 +17,7 @@ from abbotik_room_worker.handlers import Installation, RoomCommands, WaitingRoom
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.ports import RoomKey, UnavailableError
+from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from tests.fakes.room_worker.room_log import FakeContents
 from tests.fakes.room_worker.store import MemoryStore
@@ -50,8 +51,11 @@ class SimWorker:
         self._projections = SimProjections(store, machine)
         signals = SimSignals(machine, triggers, nudged)
         contents = FakeContents(store)
-        self.keeper = RoomKeeper(room_log, self._projections, signals, clock)
-        self.sessions = SimSessions(store, session, self.keeper.progress, clock, machine)
+        progress = Progress()
+        self.sessions = SimSessions(store, session, progress, clock, machine)
+        self.keeper = RoomKeeper(
+            room_log, self._projections, signals, self.sessions, progress, clock
+        )
         performer = Performer(
             keeper=self.keeper,
             room_log=room_log,

@@ -20,6 +20,7 @@ from abbotik_room_worker.executors.tools import built_in
 from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
+from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_room_worker.settings import Settings
 from abbotik_room_worker.subscribers import (
@@ -52,8 +53,11 @@ class RoomWorker:
         room_log = MongoRoomLog(database, session=uuid7())
         contents = MongoContents(database)
         signals = NatsSignals(bus)
-        self._keeper = RoomKeeper(room_log, MongoProjections(database), signals, clock)
-        self._sessions = MongoSessions(database, room_log.session, self._keeper.progress, clock)
+        progress = Progress()
+        self._sessions = MongoSessions(database, room_log.session, progress, clock)
+        self._keeper = RoomKeeper(
+            room_log, MongoProjections(database), signals, self._sessions, progress, clock
+        )
         performer = Performer(
             keeper=self._keeper,
             room_log=room_log,

@@ -16,13 +16,14 @@ from abbotik_contracts.room_log import INLINE_BYTES, Record
 from abbotik_contracts.subjects import HEADER_BLOB, HEADER_REPLY
 from abbotik_kernel.clock import Clock
 from abbotik_kernel.outcome import Done, Outcome, Reject, Retry
+from abbotik_room_worker.commits import Applied
 from abbotik_room_worker.domain.broken import Broken
 from abbotik_room_worker.domain.draft import Nothing
 from abbotik_room_worker.domain.requests import Circumstances
 from abbotik_room_worker.domain.takeover import Recover
 from abbotik_room_worker.domain.ticks import Tick
 from abbotik_room_worker.domain.turns import Claim
-from abbotik_room_worker.keeper import Applied, RoomKeeper
+from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.ports import Contents, RoomKey, UnavailableError
 from abbotik_room_worker.runner import TurnRunner
 

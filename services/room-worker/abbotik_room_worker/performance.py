@@ -53,7 +53,10 @@ class Performance:
         self._key = key
         self._room = room
         self._turn = turn
-        self._calls = ToolCalls(performer, key, turn, room.epoch, room.config.tool_policy)
+        self._tenure = performer.tenure(key, room.epoch)
+        self._calls = ToolCalls(
+            performer, self._tenure, key, turn, room.epoch, room.config.tool_policy
+        )
         self._said: list[str] = []
         self._offset = 0
         self._work: asyncio.Task[TurnAnswer] | None = None
@@ -114,7 +117,7 @@ class Performance:
             raise TurnFailedError(
                 "PROVIDER_NOT_CONFIGURED", f"provider {turn.provider!r} is not configured here"
             )
-        if not await self._with.holds(self._key, self._room.epoch):
+        if not await self._tenure.stands():
             raise LeaseLostError
         for attempt in itertools.count():
             try:

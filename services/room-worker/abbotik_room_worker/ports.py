@@ -163,6 +163,11 @@ class Sessions(Protocol):
         """Say whether this session cannot have been declared dead yet."""
         ...
 
+    @property
+    def lapses(self) -> int:
+        """Return how often it was renewed after it may have been declared dead, from any number."""
+        ...
+
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
         """Return the dead, with those of the ``holders`` of whom there is no sign at all.
 

@@ -18,6 +18,7 @@ from abbotik_room_worker.ports import (
     TurnFailedError,
     UnavailableError,
 )
+from abbotik_room_worker.tenure import Tenure
 from abbotik_runtime.ids import uuid7
 
 _AGAIN = Backoff(first=0.05, ceiling=1.0)
@@ -34,9 +35,16 @@ class ToolCalls:
     """
 
     def __init__(
-        self, performer: Performer, key: RoomKey, turn: Turn, epoch: int, policy: ToolPolicy
+        self,
+        performer: Performer,
+        tenure: Tenure,
+        key: RoomKey,
+        turn: Turn,
+        epoch: int,
+        policy: ToolPolicy,
     ) -> None:
         self._with = performer
+        self._tenure = tenure
         self._key = key
         self._turn = turn
         self._epoch = epoch
@@ -95,7 +103,7 @@ class ToolCalls:
         tool = self._with.tools.get(name)
         if tool is None:
             return _error("TOOL_FAILED", f"there is no tool {name!r}")
-        if not await self._with.holds(self._key, self._epoch):
+        if not await self._tenure.stands():
             raise LeaseLostError
         try:
             return await tool(arguments)

@@ -23,6 +23,7 @@ class FakeSessions:
         self._session = session
         self._progress = progress
         self._clock = clock
+        self.lapses = 0
         self._good_until = 0
         self._unbroken_since = 0
 
@@ -36,6 +37,7 @@ class FakeSessions:
         now = self._clock.now_ms()
         if now >= self._good_until:
             self._unbroken_since = now
+            self.lapses += 1
         self._good_until = now + EXPIRY_MS
         self._store.sessions[self._session] = StoredSession(
             self._good_until, self._progress.through

@@ -37,6 +37,7 @@ from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, 
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.ports import RoomKey, Tool, TurnExecutor
+from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.ids import uuid7
 from tests.fakes.room_worker.clock import ManualClock
@@ -92,8 +93,16 @@ class Worker:
         self.outcomes: list[Record] = []
         self._inboxes: dict[str, Record] = {}
         self._numbers = itertools.count(1)
-        self.keeper = RoomKeeper(self.room_log, self.projections, house.signals, house.clock)
-        self.sessions = FakeSessions(house.store, name, self.keeper.progress, house.clock)
+        self.progress = Progress()
+        self.sessions = FakeSessions(house.store, name, self.progress, house.clock)
+        self.keeper = RoomKeeper(
+            self.room_log,
+            self.projections,
+            house.signals,
+            self.sessions,
+            self.progress,
+            house.clock,
+        )
         executors: dict[str, TurnExecutor] = {SCRIPTED.id: ScriptedExecutor(self.pauses)}
         self.tools: dict[str, Tool] = dict(built_in())
         self.executors = executors
@@ -172,7 +181,7 @@ class Worker:
         """End the process as SIGKILL would: nothing is committed, published or said any more."""
         self.room_log.away = True
         self.room_log.weather.clear()
-        tasks = [*self.runner._tasks, *self.runner._asides, *self.keeper._projecting]
+        tasks = [*self.runner._tasks, *self.runner._asides, *self.keeper._commits._projecting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

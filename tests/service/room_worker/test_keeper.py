@@ -90,7 +90,7 @@ async def test_turn_that_is_stopped_during_a_step_owes_nothing(house: House, wri
     await worker.rested()
     assert house.payloads(room, "actor:turn_end")[0]["status"] == "interrupted"
     assert house.signals.published == house.events(room)
-    assert worker.keeper.progress.through == worker.room_log.next_counter() - 1
+    assert worker.progress.through == worker.room_log.next_counter() - 1
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -99,14 +99,14 @@ async def test_unknown_outcome_is_owed_until_it_is_known(house: House, heard: bo
     worker = await house.worker()
     room = await house.rent(worker)
     await worker.rested()
-    before = worker.keeper.progress.through
+    before = worker.progress.through
     worker.room_log.weather.append("unheard" if heard else "unwritten")
     command = house.message(room, "!say known")
     assert isinstance(await worker.handle(command), Retry)
-    assert worker.keeper.progress.through == before
+    assert worker.progress.through == before
     assert (await worker.ask(command))["ok"]
     await worker.rested()
-    assert worker.keeper.progress.through == worker.room_log.next_counter() - 1
+    assert worker.progress.through == worker.room_log.next_counter() - 1
 
 
 async def test_refused_entry_is_not_owed(house: House) -> None:
@@ -116,7 +116,7 @@ async def test_refused_entry_is_not_owed(house: House) -> None:
     worker.room_log.refusing = EntryRefusedError("too large")
     assert isinstance(await worker.handle(house.message(room, "hello")), Retry)
     worker.room_log.refusing = None
-    assert worker.keeper.progress.through == worker.room_log.next_counter() - 1
+    assert worker.progress.through == worker.room_log.next_counter() - 1
 
 
 async def test_release_is_answered_with_the_room_as_it_is(house: House) -> None:
@@ -156,4 +156,4 @@ async def test_projection_is_tried_until_it_is_written(house: House) -> None:
     await worker.ask(house.message(room, "hello"))
     await worker.rested()
     assert house.store.rooms[room]["rev"] == len(house.log(room))
-    assert worker.keeper.progress.through == len(house.log(room))
+    assert worker.progress.through == len(house.log(room))

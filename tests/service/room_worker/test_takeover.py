@@ -9,7 +9,6 @@ import pytest
 
 from abbotik_contracts.room_log import Record
 from abbotik_kernel.outcome import Done
-from abbotik_room_worker import keeper
 from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
 from tests.eventually import eventually
 from tests.fakes.room_worker.sessions import EXPIRY_MS
@@ -211,11 +210,8 @@ async def test_tool_of_a_turn_that_was_lost_meanwhile_is_not_run(house: House) -
     ]
 
 
-async def test_commit_that_is_heard_of_late_starts_nothing(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It says what the room was; the session may have been lost and renewed since."""
-    monkeypatch.setattr(keeper, "_LATE_S", -1.0)
+async def test_commit_that_is_heard_of_after_a_lapse_starts_nothing(house: House) -> None:
+    """It says what the room was; the session was lost and renewed since, within a moment maybe."""
     holder, other = await house.worker("w1"), await house.worker("w2")
     room, tool = await _between_call_and_effect(house, holder)
     await _taken_over(house, other)
@@ -224,6 +220,38 @@ async def test_commit_that_is_heard_of_late_starts_nothing(
     await holder.rested()
     assert tool.ran == []
     assert house.types(room).count("actor:turn_end") == 1
+
+
+async def test_call_that_was_left_open_is_not_run_after_a_lapse(house: House) -> None:
+    """Its worker commits nothing before it runs one again, so it reads whether it still may."""
+    dying, other, third = [await house.worker(name) for name in ("w1", "w2", "w3")]
+
+    class Stuck(Counting):
+        """A tool during which the worker dies."""
+
+        async def __call__(self, arguments: Record) -> Record:
+            """Sleep until killed."""
+            dying.pauses.hold()
+            await dying.pauses(1)
+            return arguments
+
+    again, once = Counting(idempotent=True), Counting(idempotent=True)
+    dying.tools["count"] = Stuck(idempotent=True)
+    other.tools["count"], third.tools["count"] = again, once
+    await _holding(house, dying, "!wait 5\n!tool count {}")
+    dying.pauses.reached.clear()
+    dying.pauses.go()
+    await dying.pauses.reached.wait()
+    await dying.killed()
+    other.pauses.hold()
+    await house.expire(other)
+    await other.care.recover()
+    await other.pauses.reached.wait()
+    await _taken_over(house, third)
+    await other.sessions.renew()
+    other.pauses.go()
+    await other.rested()
+    assert (again.ran, once.ran) == ([], [{}])
 
 
 async def test_worker_that_is_in_touch_again_goes_on(house: House) -> None:
@@ -333,7 +361,7 @@ async def test_drain_of_a_dead_store_ends(house: House) -> None:
     leaving, other = await house.worker("w1"), await house.worker("w2")
     room = await _holding(house, leaving, "!wait 5\n!say done")
     leaving.room_log.away = True
-    leaving.keeper._hot.clear()
+    leaving.keeper._rooms.drop((TENANT, room))
     await leaving.runner.drain(0.01)
     await _taken_over(house, other)
     assert house.outputs(room) == ["done"]

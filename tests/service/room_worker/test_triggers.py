@@ -81,7 +81,7 @@ async def test_trigger_waits_while_the_store_is_away(house: House) -> None:
     worker = await house.worker()
     room = await _waiting(house, worker)
     worker.room_log.away = True
-    worker.keeper._hot.clear()
+    worker.keeper._rooms.drop((TENANT, room))
     assert isinstance(await worker.take((TENANT, room)), Retry)
     worker.room_log.away = False
     assert await worker.take((TENANT, room)) is None

@@ -37,6 +37,7 @@ class MongoSessions:
 
     Liveness only: what a session may still write is decided by the log, by lease and epoch.
     ``begun`` is set by the first renewal; from each one the clock learns the server's time.
+    ``lapses`` counts the renewals that came after others may have declared this session dead.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class MongoSessions:
         clock: CorrectedClock,
     ) -> None:
         self.begun = asyncio.Event()
+        self.lapses = 0
         self._clock = clock
         self._workers = database[WORKERS]
         self._session = session
@@ -105,6 +107,7 @@ class MongoSessions:
         if gap or self._unbroken_since is None:
             self._unbroken_since = heard
         self._heard_at = heard
+        self.lapses += heard >= self._good_until
         self._good_until = sent + EXPIRY_S
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
