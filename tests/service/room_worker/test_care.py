@@ -261,3 +261,33 @@ async def test_room_that_cannot_be_cared_for_keeps_nobody_waiting(
     assert [house.outputs(room) for room in held] == [[], *[["done"]] * 3]
     await other.care.recover()
     assert "w1" in house.store.sessions
+
+
+async def test_what_a_dead_worker_owed_is_not_read_again_each_second_for_one_broken_room(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pauses grow; once the room can be read again, the session is buried."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    rooms = [await house.rent(dying) for _ in range(20)]
+    await dying.killed()
+    house.store.sessions["w1"].projected_through = 0
+    load, read = other.room_log.load, list[str]()
+    broken = {rooms[7]}
+
+    async def counted(key: RoomKey, known: Configured | None = None) -> Room | None:
+        read.append(key[1])
+        if key[1] in broken:
+            raise LookupError("unreadable")
+        return await load(key, known)
+
+    monkeypatch.setattr(other.room_log, "load", counted)
+    await house.expire(other)
+    for _ in range(60):
+        await house.pass_time(1_000, other)
+        await other.care.recover()
+    assert read.count(rooms[7]) == read.count(rooms[0]) == 5
+    assert "w1" in house.store.sessions
+    broken.clear()
+    await house.pass_time(60_000, other)
+    await other.care.recover()
+    assert "w1" not in house.store.sessions
