@@ -7,11 +7,13 @@ import random
 from collections import Counter
 from datetime import datetime
 
-from tests.faults.checker import OF_A_TURN, Kind, violations
+from tests.faults.checker import violations
 from tests.faults.faults import AWAY_CELLS, AWAY_S, VICTIMS, Cell, inflict
 from tests.faults.faulty_stack import WORKERS, PairedStack
 from tests.faults.history import Call, Fault, History, Record, RoomLog
 from tests.faults.load import PATIENCE_S, Load
+from tests.faults.rules.leases import OF_A_TURN
+from tests.faults.rules.violation import Kind
 from tests.faults.stored import Stored
 
 SETTLE_S = 30.0

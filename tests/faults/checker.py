@@ -2,12 +2,16 @@
 
 | | |
 | --- | --- |
-| I1 | seq of events and of messages is 1, 2, 3 ..., and the chain of hashes holds |
+| I1 | seq of events and of messages and rev of entries are 1, 2, 3 ..., the chain of hashes holds |
 | I2/C1 | what was accepted is in the log once, with one turn or withdrawn with its room |
-| I2/C1 | a message's key is carried out at most once; nothing becomes a dead letter |
+| I2/C1 | a key is carried out at most once, and keeps its answer; nothing becomes a dead letter |
+| I2/C1 | each occurrence of a schedule ends as one outcome, the one that its policy wants |
+| I3 | an accepted interrupt ends its turn in time, an accepted patch is one version |
+| I4 | no entry and no part of a room's state is larger than it may be |
 | C3 | epochs never fall |
 | I8/C4 | each follower saw exactly the log |
 | I6/C5 | one turn at a time, whose events all belong to it; a tool call begins and ends once |
+| I6/C5 | the steps of an epoch come from one session, and nobody else gives its lease away |
 | C6 | each call ended in time, with 2xx or a typed error |
 | C8 | the room's account counts each turn once; so does its settlement, its last event |
 """
@@ -16,48 +20,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import sha256
 from itertools import pairwise
 
 import rfc8785
 
-from abbotik_contracts.errors import ERRORS
 from tests.faults.history import Call, Fault, History, Record, RoomLog, Sightings
+from tests.faults.rules import calls, interrupts, leases, limits, patches, wakes
+from tests.faults.rules.leases import OF_A_TURN
+from tests.faults.rules.violation import Kind, Violation, once
 
-ANSWER_S = 5.5
 GENESIS = "0" * 64
 STATUSES = ("completed", "failed", "interrupted")
 # What becomes of a message: a turn, or with its room nothing any more.
 _TURN = ("actor:turn_start", "actor:turn_end")
 _WITHDRAWN = ("message:withdrawn",)
-# What only the running turn may add to the log.
-OF_A_TURN = ("actor:output", "actor:turn_end", "tool:start", "tool:end")
-# A process that is down or paused itself cannot answer; one that is cut off from others must.
-UNANSWERING = ("kill", "pause", "term", "power-cut")
-
-
-class Kind(StrEnum):
-    """What sort of harm a violation is."""
-
-    LOST = "lost"
-    DOUBLED = "doubled"
-    DISORDERED = "out_of_order"
-    OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Violation:
-    """One broken promise: where (a room, mostly) and what."""
-
-    promise: str
-    where: str
-    what: str
-    kind: Kind = Kind.OTHER
-
-    def __str__(self) -> str:
-        return f"{self.promise} {self.where}: {self.what}"
 
 
 def violations(history: History) -> list[Violation]:
@@ -66,27 +43,43 @@ def violations(history: History) -> list[Violation]:
 
 
 def _all(history: History) -> Iterator[Violation]:
-    posts: dict[str, list[Call]] = defaultdict(list)
+    asked: dict[str, dict[str, list[Call]]] = defaultdict(lambda: defaultdict(list))
     for call in history.calls:
-        yield from _in_time(call, history.fault)
-        if call.what == "post":
-            posts[call.room].append(call)
-    yield from _answered(history)
+        yield from calls.in_time(call, history.fault)
+        asked[call.room][call.what].append(call)
+    yield from calls.answered(history)
     if history.dead_letters:
         yield Violation("I2/C1", "DLQ", f"dead letters: {history.dead_letters}", Kind.LOST)
     for log in history.logs:
-        yield from _numbers(log)
-        yield from _chain(log)
-        yield from _messages(log, posts[log.room])
-        yield from _keys(log, posts[log.room])
-        yield from _epochs(log)
-        yield from _turns(log)
-        yield from _tool_calls(log)
-        yield from _account(log)
-        yield from _settlement(log)
+        yield from _whole(log)
+        yield from _told(log, asked[log.room], history.fault)
     logs = {log.room: log for log in history.logs}
     for sightings in history.sightings:
         yield from _followed(sightings, logs[sightings.room])
+
+
+def _whole(log: RoomLog) -> Iterator[Violation]:
+    """Look at what a log says of itself."""
+    yield from _numbers(log)
+    yield from _chain(log)
+    yield from _epochs(log)
+    yield from _turns(log)
+    yield from _tool_calls(log)
+    yield from _account(log)
+    yield from _settlement(log)
+    yield from leases.leases(log)
+    yield from limits.limits(log)
+    yield from wakes.occurrences(log)
+
+
+def _told(log: RoomLog, asked: dict[str, list[Call]], fault: Fault) -> Iterator[Violation]:
+    """Compare a log with what callers were told."""
+    yield from _messages(log, asked["post"])
+    yield from calls.keys(log, asked["post"])
+    yield from calls.rejects(log, asked["post"])
+    yield from interrupts.interrupts(log, asked["interrupt"], fault)
+    yield from patches.patches(log, asked["patch"])
+    yield from wakes.explicit(log, asked["wake"])
 
 
 def _numbers(log: RoomLog) -> Iterator[Violation]:
@@ -118,10 +111,11 @@ def _chain(log: RoomLog) -> Iterator[Violation]:
 
 
 def _messages(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
+    """Whoever wrote a message, a caller or a schedule: it is there once, and has one turn."""
     told = {call.told for call in posts if call.accepted}
-    stored = Counter(one["id"] for one in log.messages if one["author_kind"] == "user")
+    stored = Counter(one["id"] for one in log.messages if one["author_kind"] != "agent")
     for message in sorted(told | set(stored)):
-        yield from _times(log.room, f"message {message}", "in the log", stored[message])
+        yield from once(log.room, f"message {message}", "in the log", stored[message])
     found = {
         event_type: Counter(
             event["payload"]["message_id"]
@@ -135,62 +129,11 @@ def _messages(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
         withdrawn = released and found["message:withdrawn"][message] > 0
         for event_type in ("message:queued", *(_WITHDRAWN if withdrawn else _TURN)):
             times = found[event_type][message]
-            yield from _times(log.room, f"message {message}", event_type, times)
+            yield from once(log.room, f"message {message}", event_type, times)
         for event_type in _TURN if withdrawn else _WITHDRAWN:
             if found[event_type][message]:
                 what = f"message {message}: {event_type} as well"
                 yield Violation("I2/C1", log.room, what, Kind.DOUBLED)
-
-
-def _times(room: str, what: str, where: str, times: int) -> Iterator[Violation]:
-    if times == 0:
-        yield Violation("I2/C1", room, f"{what}: {where} is missing", Kind.LOST)
-    if times > 1:
-        yield Violation("I2/C1", room, f"{what}: {where} {times} times", Kind.DOUBLED)
-
-
-def _keys(log: RoomLog, posts: list[Call]) -> Iterator[Violation]:
-    """Each post has a text of its own, so the log shows how often its key was carried out."""
-    by_content: dict[str, list[str]] = defaultdict(list)
-    for message in log.messages:
-        if message["author_kind"] == "user":
-            by_content[message["content"]].append(message["id"])
-    for key, tries in _by_key(posts).items():
-        stored = by_content[tries[0].content]
-        told = {call.told for call in tries if call.accepted}
-        if len(stored) > 1:
-            what = f"key {key} was carried out {len(stored)} times"
-            yield Violation("I2/C1", log.room, what, Kind.DOUBLED)
-        if not told <= set(stored):
-            what = f"key {key} was told {sorted(told)}, the log has {stored}"
-            yield Violation("I2/C1", log.room, what)
-        if stored and tries[-1].error == "ROOM_RELEASED":
-            yield Violation("I2/C1", log.room, f"key {key} was refused, the log has {stored}")
-
-
-def _answered(history: History) -> Iterator[Violation]:
-    """Each key has to come to one answer in the end; only a released room may refuse for good."""
-    released = {log.room for log in history.logs if log.released}
-    # What is to be interrupted may be over; a follower has no key.
-    insisted = [call for call in history.calls if call.what in ("rent", "post", "release")]
-    for key, tries in _by_key(insisted).items():
-        last = tries[-1]
-        told = {call.told for call in tries if call.accepted}
-        if len(told) > 1:
-            yield Violation("I2/C1", last.room, f"key {key} was told {sorted(told)}")
-        if last.what == "release" and told and last.room not in released:
-            yield Violation("I2/C1", last.room, "the release is missing", Kind.LOST)
-        refused = last.what == "post" and last.error == "ROOM_RELEASED" and last.room in released
-        if not told and not refused:
-            what = f"key {key} was not accepted in {len(tries)} tries; the last: {last.error}"
-            yield Violation("C6", last.room, what)
-
-
-def _by_key(calls: list[Call]) -> dict[str, list[Call]]:
-    by_key: dict[str, list[Call]] = defaultdict(list)
-    for call in calls:
-        by_key[call.key].append(call)
-    return by_key
 
 
 def _epochs(log: RoomLog) -> Iterator[Violation]:
@@ -267,24 +210,6 @@ def _followed(sightings: Sightings, log: RoomLog) -> Iterator[Violation]:
     for event in sightings.events:
         if truth.get(event["seq"]) != event:
             yield Violation("I8/C4", where, f"saw another event {event['seq']} than the log has")
-
-
-def _in_time(call: Call, fault: Fault) -> Iterator[Violation]:
-    what = f"{call.what} to {call.gateway} {call.began - fault.began:+.2f} s from the fault"
-    down = (
-        call.gateway in (fault.victim, *fault.others)
-        and fault.kind in UNANSWERING
-        and call.began <= fault.healed
-        and call.began + call.took_s >= fault.began
-    )
-    if call.took_s > ANSWER_S and not (down and fault.kind == "pause"):
-        yield Violation("C6", call.room, f"{what} took {call.took_s:.2f} s")
-    elif call.status is None and not down:
-        yield Violation("C6", call.room, f"{what} was not answered: {call.error}")
-    elif call.status is not None and not call.accepted and call.error not in ERRORS:
-        yield Violation("C6", call.room, f"{what} got {call.status} without a known error_code")
-    elif call.error == "INTERNAL":
-        yield Violation("C6", call.room, f"{what} got {call.status} INTERNAL")
 
 
 def _account(log: RoomLog) -> Iterator[Violation]:

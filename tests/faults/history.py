@@ -5,7 +5,9 @@ Instants are seconds since the epoch, as in the events' `created_at`; durations 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 Record = dict[str, Any]
@@ -15,10 +17,11 @@ Record = dict[str, Any]
 class Call:
     """One request and what its sender was told.
 
-    ``what`` is `rent`, `post`, `interrupt`, `release` or `follow`. ``status`` is None where no
-    answer came, and ``error`` is then the connection's fault; otherwise it is the answer's
-    `error_code`, "" for 2xx. ``told`` is the id that a 2xx told of: of the message for a post, of
-    the room for a rent or a release.
+    ``what`` is `rent`, `post`, `interrupt`, `wake`, `patch`, `release` or `follow`. ``status`` is
+    None where no answer came, and ``error`` is then the connection's fault; otherwise it is the
+    answer's `error_code`, "" for 2xx. ``told`` is what a 2xx told of: the message for a post, the
+    turn for an interrupt, the version for a patch, the room for all others. ``body`` is what was
+    sent, ``if_match`` the version that a patch asked for, 0 for any.
     """
 
     what: str
@@ -29,8 +32,14 @@ class Call:
     status: int | None
     error: str = ""
     key: str = ""
-    content: str = ""
     told: str = ""
+    body: Record = field(default_factory=dict)
+    if_match: int = 0
+
+    @property
+    def ended(self) -> float:
+        """When the answer was there, or nobody waited for it any more."""
+        return self.began + self.took_s
 
     @property
     def accepted(self) -> bool:
@@ -59,13 +68,57 @@ class Sightings:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit, as it is stored: who wrote it, what it added, the state that it leads to.
+
+    ``at`` in ms, as in the state. ``keys`` is how many ids it settles, ``config`` the room's
+    configuration where the entry changed it. ``size`` is the whole document, ``beside`` all of it
+    but new messages, events, turns and configuration, in bytes.
+    """
+
+    rev: int
+    session: str
+    at: int
+    state: Record
+    events: list[Record]
+    keys: int = 0
+    answer: Record = field(default_factory=dict)
+    config: Record | None = None
+    size: int = 0
+    beside: int = 0
+
+    @property
+    def turn(self) -> str | None:
+        """The turn that runs after it."""
+        return self.state["turn"]["id"] if self.state["turn"] else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs or messages wait after it."""
+        return bool(self.state["turn"] or self.state["queue"])
+
+    def of(self, event_type: str) -> list[Record]:
+        """Return its events of a type."""
+        return [event for event in self.events if event["event_type"] == event_type]
+
+
+@dataclass(frozen=True, slots=True)
 class RoomLog:
-    """The durable log of one room: its events, all its messages, and the turns it accounts for."""
+    """The durable log of one room: its events, all its messages, and the turns it accounts for.
+
+    ``entries`` are the commits that it consists of; they hold the same events.
+    """
 
     room: str
     events: list[Record]
     messages: list[Record]
     turns: int
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def steps(self) -> Iterator[tuple[Entry, Entry]]:
+        """Each entry but the first, with the one before it."""
+        return pairwise(self.entries)
 
     @property
     def released(self) -> bool:
@@ -85,6 +138,10 @@ class Fault:
     began: float
     healed: float
     others: tuple[str, ...] = ()
+
+    def disturbs(self, since: float, until: float, after_s: float) -> bool:
+        """Say whether it, or ``after_s`` after it, is part of that time."""
+        return since <= self.healed + after_s and until >= self.began
 
 
 @dataclass(slots=True)

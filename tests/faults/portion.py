@@ -17,9 +17,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from abbotik_cli import services
-from tests.faults.checker import OF_A_TURN, Kind, violations
+from tests.faults.checker import violations
 from tests.faults.history import Fault, History, Record, RoomLog
 from tests.faults.load import Load
+from tests.faults.rules.leases import OF_A_TURN
+from tests.faults.rules.violation import Kind
 from tests.faults.stored import Stored
 from tests.stack import Stack
 

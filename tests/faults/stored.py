@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, cast
 
+from bson import encode
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 
 from abbotik_contracts.room_log import LogEntry, message_record, message_state, wire_events
-from tests.faults.history import Record, RoomLog
+from tests.faults.history import Entry, Record, RoomLog
 
 
 class Stored:
@@ -44,21 +45,39 @@ class Stored:
         found = self._entries.find(_entries_of(room), sort=[("_id", 1)])
         entries = cast("list[LogEntry]", list(found))
         state = entries[-1]["state"]
+        kept = [_kept(entry) for entry in entries]
         return RoomLog(
             room=room,
-            events=[event for entry in entries for event in wire_events(entry)],
+            events=[event for entry in kept for event in entry.events],
             messages=[
                 message_record(room, message, entry["at"], message_state(message, state), None)
                 for entry in entries
                 for message in entry.get("messages", ())
             ],
             turns=cast("int", state["usage"]["turns"]),
+            entries=kept,
         )
 
     def _holder(self, room: str) -> str | None:
         newest = self._entries.find_one(_entries_of(room), {"state.lease": 1}, sort=[("_id", -1)])
         lease = newest["state"]["lease"] if newest else None
         return lease["session"] if lease else None
+
+
+def _kept(entry: LogEntry) -> Entry:
+    content = ("messages", "events", "turns", "config")
+    return Entry(
+        rev=entry["rev"],
+        session=entry["session"],
+        at=entry["at"],
+        state=cast("Record", entry["state"]),
+        events=list(wire_events(entry)),
+        keys=len(entry.get("keys", ())),
+        answer=entry.get("answer", {}),
+        config=entry.get("config"),
+        size=len(encode(entry)),
+        beside=len(encode({name: one for name, one in entry.items() if name not in content})),
+    )
 
 
 def _entries_of(room: str) -> Record:

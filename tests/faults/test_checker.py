@@ -4,110 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha256
 
 import pytest
-import rfc8785
 
-from tests.faults.checker import GENESIS, Kind, violations
-from tests.faults.history import Call, Fault, History, Record, RoomLog, Sightings
-
-ROOM = "room-1"
-FAULT = Fault("gateway", "kill", began=100.0, healed=103.0)
-
-
-def _sealed(events: list[Record]) -> list[Record]:
-    """Return the events with the seqs and the chain of hashes of a log that holds just them."""
-    sealed, previous = [], GENESIS
-    for seq, event in enumerate(events, start=1):
-        content = {**event, "seq": seq, "prev_hash": previous}
-        content.pop("hash", None)
-        previous = sha256(rfc8785.dumps(content)).hexdigest()
-        sealed.append({**content, "hash": previous})
-    return sealed
-
-
-def _event(event_type: str, number: int, epoch: int, **payload: object) -> Record:
-    turn = f"turn-{number}" if event_type.startswith("actor:") else None
-    return {"event_type": event_type, "epoch": epoch, "turn_id": turn, "payload": payload}
-
-
-def _turn(number: int, epoch: int) -> list[Record]:
-    message = f"message-{number}"
-    return [
-        _event("message:queued", number, epoch, message_id=message),
-        _event("actor:turn_start", number, epoch, message_id=message),
-        _event("room:recovered", number, epoch + 1),
-        _event("actor:output", number, epoch + 1, message_id=f"output-{number}"),
-        _event("actor:turn_end", number, epoch + 1, message_id=message, status="completed"),
-    ]
-
-
-def _message(number: int, seq: int, author: str) -> Record:
-    word = "message" if author == "user" else "output"
-    content = f"words {number}"
-    return {"id": f"{word}-{number}", "seq": seq, "author_kind": author, "content": content}
-
-
-def _post(number: int, status: int, error: str, message: str) -> Call:
-    return Call(
-        what="post",
-        room=ROOM,
-        gateway="gateway",
-        began=101.0 + number,
-        took_s=0.5,
-        status=status,
-        error=error,
-        key=f"key-{number}",
-        content=f"words {number}",
-        told=message,
-    )
-
-
-def _sound() -> History:
-    """Two messages, the second one accepted at the second try, and a follower of them."""
-    events = _sealed([_event("room:rented", 0, 0), *_turn(1, 1), *_turn(2, 3)])
-    messages = [
-        _message(1, 1, "user"),
-        _message(1, 2, "agent"),
-        _message(2, 3, "user"),
-        _message(2, 4, "agent"),
-    ]
-    calls = [
-        _post(1, 202, "", "message-1"),
-        _post(2, 503, "COMMAND_UNCONFIRMED", ""),
-        _post(2, 202, "", "message-2"),
-    ]
-    follower = Sightings(ROOM, "follower", list(events), cursors=[0, 4])
-    return History(FAULT, calls, [follower], [RoomLog(ROOM, events, messages, turns=2)])
+from tests.faults.checker import violations
+from tests.faults.history import History
+from tests.faults.rules.violation import Kind
+from tests.faults.sound_history import FAULT, ROOM, event, message, post, sealed, sound, with_events
 
 
 def _released(history: History, *, turns: int = 2, after: int = 0) -> None:
     """Let the room be released, with a third message that never had a turn."""
-    history.calls.append(_post(3, 202, "", "message-3"))
-    history.calls.append(replace(_post(4, 200, "", ROOM), what="release"))
-    history.calls.append(_post(5, 409, "ROOM_RELEASED", ""))
-    history.logs[0].messages.append(_message(3, 5, "user"))
+    history.calls.append(post(3, 202, "", "message-3"))
+    history.calls.append(replace(post(4, 200, "", ROOM), what="release"))
+    history.calls.append(post(5, 409, "ROOM_RELEASED", ""))
+    history.logs[0].messages.append(message(3, 5, "user"))
     end = [
-        _event("message:queued", 0, 4, message_id="message-3"),
-        _event("message:withdrawn", 0, 4, message_id="message-3"),
-        _event("room:released", 0, 4, settlement={"turns": turns}),
-        *(_event("room:idle", 0, 4) for _ in range(after)),
+        event("message:queued", 0, 4, message_id="message-3"),
+        event("message:withdrawn", 0, 4, message_id="message-3"),
+        event("room:released", 0, 4, settlement={"turns": turns}),
+        *(event("room:idle", 0, 4) for _ in range(after)),
     ]
-    _with_events(history, _sealed([*history.logs[0].events, *end]))
-
-
-def _with_events(history: History, events: list[Record]) -> None:
-    """Put other events into the log, and before the follower's eyes, so that only they differ."""
-    history.logs[0] = replace(history.logs[0], events=events)
-    history.sightings[0].events = list(events)
+    with_events(history, sealed([*history.logs[0].events, *end]))
 
 
 def _without(history: History, event_type: str) -> None:
     """Leave the first event of a type out of a log that is made anew from there."""
     events = history.logs[0].events
-    gone = next(at for at, event in enumerate(events) if event["event_type"] == event_type)
-    _with_events(history, _sealed(events[:gone] + events[gone + 1 :]))
+    gone = next(at for at, one in enumerate(events) if one["event_type"] == event_type)
+    with_events(history, sealed(events[:gone] + events[gone + 1 :]))
 
 
 def _event_left_out_of_replay(history: History) -> None:
@@ -133,17 +58,17 @@ def _follower_stopped(history: History) -> None:
 
 def _accepted_message_missing(history: History) -> None:
     del history.logs[0].messages[2:]
-    _with_events(history, _sealed(history.logs[0].events[:6]))
+    with_events(history, sealed(history.logs[0].events[:6]))
     history.logs[0] = replace(history.logs[0], turns=1)
 
 
 def _message_there_twice(history: History) -> None:
-    again = {**_message(1, 5, "user"), "id": "message-1-again"}
+    again = {**message(1, 5, "user"), "id": "message-1-again"}
     history.logs[0].messages.append(again)
 
 
 def _message_carried_out_twice(history: History) -> None:
-    history.logs[0].messages.append(_message(1, 5, "user"))
+    history.logs[0].messages.append(message(1, 5, "user"))
 
 
 def _message_seq_with_gap(history: History) -> None:
@@ -152,7 +77,7 @@ def _message_seq_with_gap(history: History) -> None:
 
 def _falling_epoch(history: History) -> None:
     events = history.logs[0].events
-    _with_events(history, _sealed([*events[:6], *({**event, "epoch": 1} for event in events[6:])]))
+    with_events(history, sealed([*events[:6], *({**one, "epoch": 1} for one in events[6:])]))
 
 
 def _turn_never_ended(history: History) -> None:
@@ -171,14 +96,14 @@ def _epoch_without_recovery(history: History) -> None:
 def _output_of_another_turn(history: History) -> None:
     events = list(history.logs[0].events)
     events[4] = {**events[4], "turn_id": "turn-2"}
-    _with_events(history, _sealed(events))
+    with_events(history, sealed(events))
 
 
 def _with_tool_call(history: History, *event_types: str) -> None:
     """Put events of a tool call into the first turn, before its output."""
     events = history.logs[0].events
-    call = [{**_event("actor:", 1, 2, call_id="call-1"), "event_type": one} for one in event_types]
-    _with_events(history, _sealed([*events[:4], *call, *events[4:]]))
+    call = [{**event("actor:", 1, 2, call_id="call-1"), "event_type": one} for one in event_types]
+    with_events(history, sealed([*events[:4], *call, *events[4:]]))
 
 
 def _tool_call_never_ended(history: History) -> None:
@@ -192,12 +117,12 @@ def _tool_call_ended_twice(history: History) -> None:
 def _broken_hash(history: History) -> None:
     events = list(history.logs[0].events)
     events[4] = {**events[4], "payload": {"message_id": "output-9"}}
-    _with_events(history, events)
+    with_events(history, events)
 
 
 def _event_gone_from_the_log(history: History) -> None:
     events = history.logs[0].events
-    _with_events(history, events[:3] + events[4:])
+    with_events(history, events[:3] + events[4:])
 
 
 def _late_call(history: History) -> None:
@@ -222,7 +147,7 @@ def _wrong_account(history: History) -> None:
 
 
 def _release_not_in_the_log(history: History) -> None:
-    history.calls.append(replace(_post(4, 200, "", ROOM), what="release"))
+    history.calls.append(replace(post(4, 200, "", ROOM), what="release"))
 
 
 def _withdrawn_without_a_release(history: History) -> None:
@@ -233,8 +158,8 @@ def _withdrawn_without_a_release(history: History) -> None:
 def _withdrawn_after_its_turn(history: History) -> None:
     _released(history)
     events = history.logs[0].events
-    again = _event("message:withdrawn", 0, 4, message_id="message-2")
-    _with_events(history, _sealed([*events[:-1], again, events[-1]]))
+    again = event("message:withdrawn", 0, 4, message_id="message-2")
+    with_events(history, sealed([*events[:-1], again, events[-1]]))
 
 
 def _event_after_the_release(history: History) -> None:
@@ -246,7 +171,7 @@ def _settlement_with_one_turn_too_many(history: History) -> None:
 
 
 def _refused_by_a_living_room(history: History) -> None:
-    history.calls.append(_post(5, 409, "ROOM_RELEASED", ""))
+    history.calls.append(post(5, 409, "ROOM_RELEASED", ""))
 
 
 def _release_refused(history: History) -> None:
@@ -259,12 +184,12 @@ def _release_refused(history: History) -> None:
 def _refused_and_in_the_log(history: History) -> None:
     _released(history)
     history.calls = [call for call in history.calls if call.told != "message-3"]
-    history.calls.append(_post(3, 503, "COMMAND_UNCONFIRMED", ""))
-    history.calls.append(_post(3, 409, "ROOM_RELEASED", ""))
+    history.calls.append(post(3, 503, "COMMAND_UNCONFIRMED", ""))
+    history.calls.append(post(3, 409, "ROOM_RELEASED", ""))
 
 
 def _rent_never_answered(history: History) -> None:
-    history.calls.append(replace(_post(6, 503, "COMMAND_UNCONFIRMED", ""), what="rent"))
+    history.calls.append(replace(post(6, 503, "COMMAND_UNCONFIRMED", ""), what="rent"))
 
 
 def _dead_letter(history: History) -> None:
@@ -273,14 +198,14 @@ def _dead_letter(history: History) -> None:
 
 def test_a_release_withdraws_what_waits_and_refuses_what_comes() -> None:
     """A message that was withdrawn with its room needs no turn, and a late one no acceptance."""
-    history = _sound()
+    history = sound()
     _released(history)
     assert violations(history) == []
 
 
 def test_a_sound_history_has_no_violations() -> None:
     """Recoveries, a 503 and a reconnect are no violations."""
-    assert violations(_sound()) == []
+    assert violations(sound()) == []
 
 
 def _ended_in_place(history: History, status: str) -> None:
@@ -288,7 +213,7 @@ def _ended_in_place(history: History, status: str) -> None:
     events = history.logs[0].events
     start, end = events[7], {**events[-1], "epoch": 4}
     end["payload"] = {**end["payload"], "status": status}
-    _with_events(history, _sealed([*events[:7], start, end]))
+    with_events(history, sealed([*events[:7], start, end]))
 
 
 def _completed_in_place(history: History) -> None:
@@ -297,21 +222,21 @@ def _completed_in_place(history: History) -> None:
 
 def test_a_turn_whose_holder_let_a_deadline_pass_is_ended_by_another() -> None:
     """Its end belongs to the next epoch, and nobody goes on with it."""
-    history = _sound()
+    history = sound()
     _ended_in_place(history, "interrupted")
     assert violations(history) == []
 
 
 def test_a_tool_call_that_begins_and_ends_is_sound() -> None:
     """Its events belong to the turn that runs."""
-    history = _sound()
+    history = sound()
     _with_tool_call(history, "tool:start", "tool:end")
     assert violations(history) == []
 
 
 def test_a_gateway_that_is_down_may_leave_calls_unanswered() -> None:
     """A refused connection to the killed process is the fault itself, as is a paused one's wait."""
-    history = _sound()
+    history = sound()
     history.calls.insert(0, replace(history.calls[0], status=None, error="ConnectError"))
     assert violations(history) == []
     history.fault = replace(FAULT, kind="pause")
@@ -321,7 +246,7 @@ def test_a_gateway_that_is_down_may_leave_calls_unanswered() -> None:
 
 def test_only_a_gateway_that_lost_its_power_too_may_leave_calls_unanswered() -> None:
     """A power cut of a server excuses the gateways on the same machine, and no others."""
-    history = _sound()
+    history = sound()
     history.calls.insert(0, replace(history.calls[0], status=None, error="ConnectError"))
     history.fault = replace(FAULT, victim="mongod", kind="power-cut", others=("gateway",))
     assert violations(history) == []
@@ -373,7 +298,7 @@ def test_each_corruption_is_named(
     corrupt: Callable[[History], None], promise: str, kind: Kind, says: str
 ) -> None:
     """A history with one corruption has a violation of the right promise that says what it is."""
-    history = _sound()
+    history = sound()
     corrupt(history)
     found = violations(history)
     assert [one for one in found if (one.promise, one.kind) == (promise, kind) and says in one.what]

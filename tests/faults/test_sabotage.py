@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.checker import Kind, Violation, violations
+from tests.faults.checker import violations
 from tests.faults.history import Fault
 from tests.faults.load import Load
+from tests.faults.rules.violation import Kind, Violation
 from tests.faults.sabotage.stack import SabotagedStack
 from tests.faults.stored import Stored
 
