@@ -31,6 +31,7 @@ class Request:
     body: Record = field(default_factory=dict)
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
     if_match: int = 0
+    over: bool = False
 
     @property
     def path(self) -> str:
@@ -100,6 +101,7 @@ class Caller:
             told=told,
             body=request.body,
             if_match=request.if_match,
+            over=request.over,
         )
 
 

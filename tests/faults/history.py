@@ -21,7 +21,8 @@ class Call:
     None where no answer came, and ``error`` is then the connection's fault; otherwise it is the
     answer's `error_code`, "" for 2xx. ``told`` is what a 2xx told of: the message for a post, the
     turn for an interrupt, the version for a patch, the room for all others. ``body`` is what was
-    sent, ``if_match`` the version that a patch asked for, 0 for any.
+    sent, ``if_match`` the version that a patch asked for, 0 for any; ``over`` says that the turn to
+    interrupt had been seen to end.
     """
 
     what: str
@@ -35,6 +36,7 @@ class Call:
     told: str = ""
     body: Record = field(default_factory=dict)
     if_match: int = 0
+    over: bool = False
 
     @property
     def ended(self) -> float:

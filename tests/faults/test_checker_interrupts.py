@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -78,7 +77,7 @@ def test_a_fault_gives_an_interrupted_turn_time() -> None:
 def test_an_interrupt_of_a_turn_that_is_over_is_refused() -> None:
     """And so is one without a turn where none runs."""
     history = sound()
-    late = asked("interrupt", error="ROOM_NOT_RUNNING", body={"turn_id": "turn-1"})
+    late = asked("interrupt", error="ROOM_NOT_RUNNING", body={"turn_id": "turn-1"}, over=True)
     history.calls.append(replace(late, began=BEGAN / 1000 + 60))
     history.calls.append(asked("interrupt", error="ROOM_NOT_RUNNING", key="interrupt-2"))
     assert violations(history) == []
@@ -154,8 +153,7 @@ def _told_another_turn(history: History) -> None:
 
 
 def _accepted_though_it_was_over(history: History) -> None:
-    at: dict[str, Any] = {"body": {"turn_id": "turn-1"}, "began": BEGAN / 1000 + 60}
-    history.calls.append(asked("interrupt", "turn-1", **at))
+    history.calls.append(asked("interrupt", "turn-1", body={"turn_id": "turn-1"}, over=True))
 
 
 def _refused_while_the_turn_runs(history: History) -> None:

@@ -120,7 +120,8 @@ class Writer:
 
     async def _interrupt_late(self, room: str) -> None:
         if room in self._rooms.over:
-            await self._ask("interrupt", room, {"turn_id": self._rooms.over[room]})
+            request = Request("interrupt", room, {"turn_id": self._rooms.over[room]}, over=True)
+            await self._caller.insist(request, self._gateways)
 
     async def _patch(self, room: str) -> None:
         key = str(uuid.uuid4())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ HEARD_S = 3.0
 AFTER_S = 10.0
 # A soft interrupt past its deadline becomes a hard one, which gets so long.
 ESCALATION_S = 2.0
+# So much the workers' clock, which is the database's from afar, may be ahead of the load's.
+CLOCKS_S = 1.0
 _ENDING = ("releasing", "released")
 
 
@@ -31,10 +34,10 @@ def interrupts(log: RoomLog, asked: list[Call], fault: Fault) -> Iterator[Violat
                 yield from _stopped(log, entry, log.entries[at + 1 :], fault)
     tries = by_key(asked)
     yield from _carried_out(log, tries)
-    spans = _spans(log)
+    ends = _ends(log)
     for key, calls in tries.items():
         if calls[0].body.get("turn_id"):
-            yield from _named(log, key, calls, spans)
+            yield from _named(log, key, calls, ends)
 
 
 def _ending(entry: Entry) -> bool:
@@ -100,35 +103,31 @@ def _carried_out(log: RoomLog, tries: dict[str, list[Call]]) -> Iterator[Violati
             yield Violation("I2/C1", log.room, what, Kind.DOUBLED)
 
 
-def _spans(log: RoomLog) -> dict[str, tuple[float, float]]:
-    """Return when each turn that has ended began and ended."""
-    began: dict[str, float] = {}
-    spans: dict[str, tuple[float, float]] = {}
+def _ends(log: RoomLog) -> dict[str, float]:
+    """Return until when each turn that has ended could be interrupted."""
+    ends: dict[str, float] = {}
+    ending = min((entry.at for entry in log.entries if _ending(entry)), default=math.inf)
     for entry in log.entries:
-        for event in entry.events:
-            if event["event_type"] == "actor:turn_start":
-                began[event["turn_id"]] = entry.at / 1000
-            if event["event_type"] == "actor:turn_end" and event["turn_id"] in began:
-                spans[event["turn_id"]] = (began[event["turn_id"]], entry.at / 1000)
-    return spans
+        for event in entry.of("actor:turn_end"):
+            ends[event["turn_id"]] = min(entry.at, ending) / 1000
+    return ends
 
 
 def _named(
-    log: RoomLog, key: str, calls: list[Call], spans: dict[str, tuple[float, float]]
+    log: RoomLog, key: str, calls: list[Call], ends: dict[str, float]
 ) -> Iterator[Violation]:
-    """Look at an interrupt of a certain turn: it hits that turn, or is refused if it is over."""
-    first, last = calls[0], calls[-1]
-    turn = first.body["turn_id"]
+    """Look at an interrupt of a certain turn: it hits that turn, or is refused if it is over.
+
+    Nobody knows a turn that has not begun.
+    """
+    last = calls[-1]
+    turn = last.body["turn_id"]
     if last.accepted and last.told != turn:
         what = f"key {key} asked for turn {turn} and was told {last.told}"
         yield Violation("I3", log.room, what)
-    if turn not in spans or not final(last):
-        return
-    _, ended = spans[turn]
-    if ended < first.began and last.error != "ROOM_NOT_RUNNING":
+    if last.over and final(last) and last.error != "ROOM_NOT_RUNNING":
         what = f"key {key} got {last.status} {last.error} for turn {turn}, which was over"
         yield Violation("I2/C1", log.room, what)
-    ending = min((entry.at / 1000 for entry in log.entries if _ending(entry)), default=ended)
-    if last.error == "ROOM_NOT_RUNNING" and min(ended, ending) > last.ended:
+    if last.error == "ROOM_NOT_RUNNING" and ends.get(turn, 0) > last.ended + CLOCKS_S:
         what = f"key {key} was refused though turn {turn} ran"
         yield Violation("I2/C1", log.room, what)
