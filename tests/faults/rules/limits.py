@@ -21,8 +21,10 @@ OPEN_CALLS = 1
 RECOVERIES = 5
 # A command or an output, and the turn that begins with it.
 KEYS = 2
-# An entry beside its new content.
+# An entry beside its new content and what waits.
 BESIDE_BYTES = 2048
+# An id of 16 bytes and a seq, with their names.
+WAITING_BYTES = 48
 # The whole: this load's contents are below 1 KiB and stand in it twice, and an occurrence of a
 # schedule tells of seventeen missed ones, half a KiB each.
 ENTRY_BYTES = 16 * 1024
@@ -44,8 +46,9 @@ def limits(log: RoomLog) -> Iterator[Violation]:
 
 def _measured(entry: Entry) -> Iterator[tuple[str, int, int]]:
     state, turn = entry.state, entry.state["turn"] or {}
+    waiting = WAITING_BYTES * len(state["queue"] + state["withdrawn"])
     yield "bytes", entry.size, ENTRY_BYTES
-    yield "bytes beside new content", entry.beside, BESIDE_BYTES
+    yield "bytes beside new content", entry.beside, BESIDE_BYTES + waiting
     yield "keys", entry.keys, KEYS
     yield "waiting messages", len(state["queue"]), QUEUE
     yield "withdrawn messages", len(state["withdrawn"]), QUEUE
