@@ -91,6 +91,40 @@ def test_each_wake_is_one_event(add: Callable[[History], None]) -> None:
     assert violations(history) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "policy", "outcome", "reason"),
+    [
+        ({"queue": ["message-0"]}, {}, "skipped", "overlap"),
+        ({"queue": ["message-0"]}, {"overlap": "queue"}, "fired", None),
+        ({"turn": {"id": "turn-0"}}, {"overlap": "queue"}, "coalesced", "overlap"),
+        ({"queue": ["message-0"] * 64}, {"overlap": "queue"}, "skipped", "queue_full"),
+        ({"status": "failed"}, {}, "skipped", "room_failed"),
+    ],
+)
+def test_the_state_of_the_room_decides_on_an_occurrence(
+    state: Record, policy: Record, outcome: str, reason: str | None
+) -> None:
+    """It fires in a room at rest; for any other the policy has a say, and nothing fires in vain."""
+    history = sound()
+    due = _scheduled(history, **policy)
+    before = then(last(history), state=state, at=due[3] - 1)
+    told = _told(due[3], outcome, reason)
+    append(history, before, then(before, told, at=due[3], state={"wakes": due[4:9]}))
+    assert violations(history) == []
+
+
+@pytest.mark.parametrize("misfire", ["skip", "fire_once"])
+def test_a_release_ends_a_schedule(misfire: str) -> None:
+    """What was due by then is skipped, and nothing is due after it."""
+    history = sound()
+    due = _scheduled(history, misfire=misfire)
+    told = [_told(at, "skipped", "released") for at in due[3:5]]
+    end = event("room:released", 0, 4, settlement={"turns": 2})
+    state = {"status": "released", "wakes": []}
+    append(history, then(last(history), *told, end, at=due[4], state=state))
+    assert violations(history) == []
+
+
 def _wake_missing(history: History) -> None:
     history.calls.append(asked("wake", ROOM))
 

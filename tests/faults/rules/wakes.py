@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 from tests.faults.history import Call, Entry, Record, RoomLog
 from tests.faults.rules.calls import by_key, refused
+from tests.faults.rules.limits import QUEUE
 from tests.faults.rules.violation import Kind, Violation, once
 
 # Who keeps an occurrence later than this was not there in time, in ms.
@@ -161,6 +162,8 @@ def _kept(before: Entry, entry: Entry, schedule: Record) -> tuple[str, str | Non
         return "skipped", "overlap"
     if before.turn is not None and schedule.get("content") is None:
         return "coalesced", "overlap"
+    if len(before.state["queue"]) >= QUEUE:
+        return "skipped", "queue_full"
     return "fired", None
 
 
