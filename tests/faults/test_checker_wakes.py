@@ -228,7 +228,7 @@ def _next_time_forgotten(history: History) -> None:
         (_occurrence_without_its_message, "I2/C1", Kind.LOST, "without its message"),
         (_occurrence_with_a_message, "I2/C1", Kind.DOUBLED, "with a message"),
         (_occurrence_without_a_schedule, "I2/C1", Kind.OTHER, "has no schedule"),
-        (_next_time_forgotten, "I2/C1", Kind.OTHER, "entry 11 waits for [], not for"),
+        (_next_time_forgotten, "I2/C1", Kind.LOST, "entry 11 waits for [], not for"),
     ],
 )
 def test_each_corruption_is_named(

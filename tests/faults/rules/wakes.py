@@ -74,9 +74,11 @@ def occurrences(log: RoomLog) -> Iterator[Violation]:
                 yield Violation("I2/C1", log.room, what, Kind.LOST)
             due = entry.at + wanted["every_s"] * 1000 if wanted else 0
         schedule, before = wanted, entry
-        if entry.state["wakes"][:1] != ([due] if schedule else []):
-            what = f"entry {entry.rev} waits for {entry.state['wakes'][:1]}, not for {due}"
-            yield Violation("I2/C1", log.room, what)
+        waits = entry.state["wakes"][:1]
+        if waits != ([due] if schedule else []):
+            what = f"entry {entry.rev} waits for {waits}, not for {due}"
+            kind = Kind.LOST if not waits or waits[0] > due > 0 else Kind.DOUBLED
+            yield Violation("I2/C1", log.room, what, kind)
 
 
 def _scheduled(event: Record) -> bool:

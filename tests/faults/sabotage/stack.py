@@ -17,6 +17,8 @@ BUILDS = {
     "short_replay": services.GATEWAY,
     "missing_event": WORKER,
     "doubled_seq": services.GATEWAY,
+    "deaf": WORKER,
+    "skipped_wake": WORKER,
 }
 
 
