@@ -51,7 +51,11 @@ class Care:
 
     async def look_at_own_rooms(self) -> None:
         """Read the rooms whose turn runs here and that somebody else has written to."""
-        revs = {key[1]: self._keeper.known_rev(key) for key in self._runner.slots.held}
+        # A command that came to nothing may have read what the turn has not been told of.
+        revs = {
+            key[1]: min(held.rev, self._keeper.known_rev(key))
+            for key, held in self._runner.slots.held.items()
+        }
         await each(await self._sweeps.newer(revs), self._keeper.refresh)
 
     async def recover(self) -> None:

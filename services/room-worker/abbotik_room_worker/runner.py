@@ -30,11 +30,12 @@ _TURNS_IN_A_ROW = 16
 
 @dataclass(slots=True)
 class _Held:
-    """A room whose turn runs here."""
+    """A room whose turn runs here; ``rev`` is the newest one that its turn was told of."""
 
     key: RoomKey
     turn: Turn
     epoch: int
+    rev: int
     performance: Performance
     turns: int = 1
 
@@ -124,6 +125,7 @@ class TurnRunner:
             del self.slots.held[key]
             held = None
         if held is not None:
+            held.rev = room.rev
             _pass_on_stop(held.performance, room)
         elif ours and room.turn is not None and self.draining:
             # Claimed with a slot that was promised before; it would wait for this session's end.
@@ -159,7 +161,7 @@ class TurnRunner:
         return Claim(self._keeper.session, uuid7(), self._turn_timeout_ms)
 
     def _start(self, key: RoomKey, room: Room, turn: Turn) -> None:
-        held = _Held(key, turn, room.epoch, Performance(self._performer, key, room, turn))
+        held = _Held(key, turn, room.epoch, room.rev, Performance(self._performer, key, room, turn))
         self.slots.held[key] = held
         _pass_on_stop(held.performance, room)
         task = self._loop.create_task(self._run(held))

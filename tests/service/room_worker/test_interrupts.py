@@ -164,6 +164,19 @@ async def test_holder_notices_without_a_nudge(house: House) -> None:
     assert house.status(room) == "idle"
 
 
+async def test_holder_notices_what_it_has_read_already(house: House) -> None:
+    """A command that comes to nothing reads the room anew; the turn hears of it all the same."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room = await _half_way(house, holder)
+    await other.ask(house.release(room))
+    await other.rested()
+    assert (await holder.ask(house.message(room, "late")))["code"] == "ROOM_RELEASED"
+    await holder.care.look_at_own_rooms()
+    await holder.rested()
+    assert house.status(room) == "released"
+    assert house.log(room)[-1]["state"]["epoch"] == 1
+
+
 async def test_holder_that_cannot_stop_is_ended_by_anybody(house: House) -> None:
     """Past the deadline another worker ends the turn, and the holder drops what it still does."""
     holder, other = await house.worker("w1"), await house.worker("w2")
