@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections import Counter
@@ -31,17 +32,23 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
             victims = [await stack.process(victim) for victim in victims]
-            held = [
-                room
-                for victim in victims
-                if victim in WORKERS
-                for room in stored.held_by(stack.session(victim), load.sightings)
-            ]
+            # In a thread: the load does not stand still meanwhile, and times nothing of it.
+            held = await asyncio.to_thread(_held, stack, stored, victims, list(load.sightings))
             fault = await inflict(stack, cell.kind, victims)
             await load.wind_down()
             history = await load.history(fault, stored, SETTLE_S)
     history.dead_letters = await stack.new_dead_letters()
     return {**_line(cell, seed, history, held), "victim": "+".join(victims)}
+
+
+def _held(stack: PairedStack, stored: Stored, victims: list[str], rooms: list[str]) -> list[str]:
+    """Return the rooms whose turn runs on one of these."""
+    return [
+        room
+        for victim in victims
+        if victim in WORKERS
+        for room in stored.held_by(stack.session(victim), rooms)
+    ]
 
 
 def _line(cell: Cell, seed: int, history: History, held: list[str]) -> Record:
