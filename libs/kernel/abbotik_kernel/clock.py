@@ -43,6 +43,7 @@ class CorrectedClock:
     def __init__(self, local: Clock) -> None:
         self._local = local
         self._off_ms = 0
+        self._heard = False
 
     def now_ms(self) -> int:
         """Return milliseconds since 1970, UTC."""
@@ -53,11 +54,17 @@ class CorrectedClock:
         return self._local.now_ms()
 
     def correct(self, heard_ms: int, asked_ms: int) -> None:
-        """Take the other's time, as it was in the middle between asking and now.
+        """Take the other's time, as it was somewhere between asking and now.
 
-        ``asked_ms`` is the local time of asking.
+        ``asked_ms`` is the local time of asking. What is known already is only put right where the
+        answer contradicts it: one that took seconds, as it does for a process that stood still,
+        says less than the one before.
         """
-        self._off_ms = heard_ms - (asked_ms + self._local.now_ms()) // 2
+        local = self._local.now_ms()
+        earliest, latest = heard_ms, heard_ms + local - asked_ms
+        known = local + self._off_ms if self._heard else (earliest + latest) // 2
+        self._off_ms = max(earliest, min(known, latest)) - local
+        self._heard = True
 
 
 @lru_cache(maxsize=256)  # most of what is written at one moment is of the same second

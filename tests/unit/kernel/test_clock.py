@@ -84,3 +84,26 @@ def test_overlapping_questions_do_not_disturb_each_other() -> None:
     clock.correct(1_000, first)
     clock.correct(1_000, second)
     assert clock.now_ms() == 1_000
+
+
+def test_an_answer_that_took_long_does_not_spoil_what_is_known() -> None:
+    """A process that stood still between asking and hearing knows the time as well as before."""
+    local = Wrist(60_000)
+    clock = CorrectedClock(local)
+    clock.correct(1_000, clock.local_ms())
+    asked = clock.local_ms()
+    local.now += 9_000
+    clock.correct(1_001, asked)
+    assert clock.now_ms() == 10_000
+
+
+def test_an_answer_puts_right_what_it_contradicts() -> None:
+    """A clock that ran off is brought back to the nearest time that the answer allows."""
+    local = Wrist(0)
+    clock = CorrectedClock(local)
+    clock.correct(0, 0)
+    local.now = 1_000
+    clock.correct(1_300, asked_ms=900)
+    assert clock.now_ms() == 1_300
+    clock.correct(1_100, asked_ms=900)
+    assert clock.now_ms() == 1_200
