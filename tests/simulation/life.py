@@ -1,61 +1,100 @@
-"""One seed is one life: run it, and check what it left."""
+"""One seed is one life: clients, followers, faults; then what it left is checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from abbotik_room_worker.adapters import sessions
 from abbotik_runtime import ids
 from tests.simulation import virtual_time
-from tests.simulation.worker import MAX_QUEUE
+from tests.simulation.checks import check
+from tests.simulation.clients import client
+from tests.simulation.following import Following
+from tests.simulation.network import FOUL, Weather
+from tests.simulation.worker import SimWorker
 from tests.simulation.world import World
-from tests.unit.room_worker.sound_log import SoundLog
+
+Fate = Callable[[World, Following], Coroutine[Any, Any, None]]
+"""What befalls a deployment while its clients work."""
+
+FAULTS_S = 40.0
+# How many steps a worker takes at the most before it crashes: a few busy seconds.
+_STEPS = 600
 
 
 def chance(monkeypatch: pytest.MonkeyPatch) -> Random:
-    """Return a source of chance that also makes every id."""
+    """Return a source of chance that also makes every id; the product's seconds are virtual."""
     random = Random()  # noqa: S311  a seed has to give the same life again
 
     def made() -> UUID:
         return UUID(int=random.getrandbits(128), version=4)
 
     monkeypatch.setattr(ids, "uuid_utils", SimpleNamespace(uuid7=made))
+    monkeypatch.setattr(sessions, "time", SimpleNamespace(monotonic=virtual_time.now))
     return random
 
 
-def live(random: Random, seed: int) -> None:
+async def everything_goes_wrong(world: World, following: Following) -> None:
+    """Have workers die, leave and stand still, and followers lose what they hear."""
+    random, until = world.random, virtual_time.now() + FAULTS_S
+    while virtual_time.now() < until:
+        await asyncio.sleep(random.uniform(0.2, 6))
+        dice = random.random()
+        if dice < 0.5:
+            await _end(world, random.choice(world.workers))
+            await asyncio.sleep(random.uniform(0, 2))
+            world.start_worker()
+        elif dice < 0.85:
+            machine = random.choice(world.workers).machine
+            machine.pause()
+            asyncio.get_running_loop().call_later(random.uniform(0.5, 10), machine.go_on)
+        else:
+            following.suffer()
+
+
+def live(
+    random: Random, seed: int, fate: Fate = everything_goes_wrong, weather: Weather = FOUL
+) -> None:
     """Live the life of a seed; AssertionError that names it where a promise was broken."""
     random.seed(seed)
-    world = World(random)
-    rests = virtual_time.run(world.live())
     try:
-        assert rests, "a room is stuck"
-        _check(world)
+        virtual_time.run(_live(World(random, weather), fate))
     except AssertionError as broken:
         raise AssertionError(f"seed {seed}: {broken}") from broken
 
 
-def _check(world: World) -> None:
-    assert world.dead_letters == []
-    for command, outcomes in world.told.items():
-        assert len({_said(outcome) for outcome in outcomes}) == 1, f"{command} has two outcomes"
-    for room in world.rooms:
-        log = world.log_of(room)
-        sound = SoundLog(MAX_QUEUE)
-        for entry in log:
-            sound.add(entry)
-        sound.check_quiet(log[-1])
-        settled = {key for entry in log for key in entry.get("keys", ())}
-        for command, outcomes in world.told.items():
-            data = outcomes[0].get("data")
-            if isinstance(data, dict) and data.get("room_id") == room:
-                assert command in settled, f"message {command} was told and is not in the log"
+async def _live(world: World, fate: Fate) -> None:
+    for _ in range(world.random.randint(2, 3)):
+        world.start_worker()
+    following = Following(world)
+    world.befall(world.deliver_triggers())
+    clients = [asyncio.create_task(client(world, following.follow)) for _ in range(2)]
+    await fate(world, following)
+    world.clear_up()
+    following.clear_up()
+    await asyncio.gather(*clients)
+    rests = await world.comes_to_rest()
+    await following.ends()
+    world.end()
+    assert rests, "a room is stuck"
+    check(world)
+    following.check()
 
 
-def _said(outcome: Mapping[str, object]) -> tuple[object, ...]:
-    data = outcome.get("data")
-    return (outcome["ok"], outcome.get("code"), data.get("id") if isinstance(data, dict) else None)
+async def _end(world: World, worker: SimWorker) -> None:
+    """Have a worker die now, at some step from now on, or leave, or die while it leaves."""
+    how = world.random.choice(("now", "step", "leaves", "leaves", "dies leaving"))
+    if how in ("step", "dies leaving"):
+        worker.machine.crash_in(world.random.randint(1, _STEPS))
+    if how in ("leaves", "dies leaving"):
+        await world.dismiss(worker)
+    elif how == "step":
+        await worker.machine.ended.wait()
+    world.bury(worker)

@@ -1,4 +1,4 @@
-"""The way between a worker and its servers: slow, unreliable, and cut by a kill or a pause."""
+"""The way between a process and its servers: slow, unreliable, and cut by a kill or a pause."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from abbotik_room_worker.ports import UnavailableError
+from tests.simulation.process import Process
 
 T = TypeVar("T")
 Serve = Callable[[], Coroutine[Any, Any, T]]
@@ -16,10 +17,16 @@ Serve = Callable[[], Coroutine[Any, Any, T]]
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How likely things go wrong (0 to 1), and how long a way takes at the most, in seconds."""
+    """How likely things go wrong (0 to 1), and how long a way takes at the most, in seconds.
+
+    ``unsettled``: the store says that it does not know how an insert ends. ``interrupted``: it
+    names an entry that it did not come to.
+    """
 
     unwritten: float = 0.0
     unheard: float = 0.0
+    unsettled: float = 0.0
+    interrupted: float = 0.0
     lost_message: float = 0.0
     doubled_message: float = 0.0
     way_s: float = 0.02
@@ -27,20 +34,29 @@ class Weather:
 
 
 FAIR = Weather()
-FOUL = Weather(unwritten=0.04, unheard=0.04, lost_message=0.1, doubled_message=0.1)
+FOUL = Weather(
+    unwritten=0.04,
+    unheard=0.04,
+    unsettled=0.04,
+    interrupted=0.02,
+    lost_message=0.1,
+    doubled_message=0.1,
+)
 
 
-class Machine:
-    """Where one worker runs: it can be killed, and paused for a while.
+class Machine(Process):
+    """Where one process runs: it can also be paused for a while.
 
     A call of a server goes on its way by itself: what was sent arrives, although its sender is
     dead or paused by then.
     """
 
-    def __init__(self, random: Random) -> None:
-        self.weather = FOUL
+    def __init__(self, random: Random, weather: Weather = FOUL) -> None:
+        super().__init__()
+        self.weather = weather
         self.random = random
-        self.dead = False
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._running = asyncio.Event()
         self._running.set()
 
@@ -55,43 +71,51 @@ class Machine:
     async def awake(self) -> None:
         """Return while the machine runs; a dead one never does."""
         if self.dead:
-            await asyncio.get_running_loop().create_future()
+            await self._loop.create_future()
         await self._running.wait()
 
-    async def call(self, serve: Serve[T]) -> T:
-        """Ask a server. UnavailableError: not done, done and not heard of, or done much later."""
+    async def call(
+        self, serve: Serve[T], failure: Callable[[str], Exception] = UnavailableError
+    ) -> T:
+        """Ask a server. Raises the failure: not done, done and not heard of, or done much later."""
         await self.awake()
         weather, random = self.weather, self.random
         fate = random.random()
-        unwritten = fate < weather.unwritten
-        unheard = not unwritten and fate < weather.unwritten + weather.unheard
-        delay = random.uniform(0, weather.way_s)
-        if unwritten:
-            await asyncio.sleep(delay)
+        there_s, back_s = random.uniform(0, weather.way_s), random.uniform(0, weather.way_s)
+        answer: asyncio.Future[T] = self._loop.create_future()
+        if fate < weather.unwritten:
+            self._loop.call_later(there_s, _fail, answer, failure("it was not done"))
+        elif fate < weather.unwritten + weather.unheard:
+            if random.random() < 0.5:
+                there_s = random.uniform(0, weather.late_s)
+            self._loop.call_later(there_s, _serve, serve)
+            self._loop.call_later(back_s, _fail, answer, failure("nobody knows if it was done"))
+        else:
+            self._loop.call_later(there_s, self._arrive, serve, answer, back_s)
+        try:
+            return await answer
+        finally:
             await self.awake()
-            raise UnavailableError("it was not done")
-        if unheard and random.random() < 0.5:
-            _send(serve, random.uniform(0, weather.late_s))
-            await asyncio.sleep(delay)
-            await self.awake()
-            raise UnavailableError("it will be done")
-        answer = await _send(serve, delay)
-        await asyncio.sleep(random.uniform(0, weather.way_s))
+
+    async def tell(self, deliver: Callable[[], None]) -> None:
+        """Send a message that nobody answers: it is lost, or arrives, perhaps twice."""
         await self.awake()
-        if unheard:
-            raise UnavailableError("it was done")
-        return answer
+        if self.random.random() < self.weather.lost_message:
+            return
+        twice = self.random.random() < self.weather.doubled_message
+        for _ in range(2 if twice else 1):
+            self._loop.call_later(self.random.uniform(0, self.weather.way_s), deliver)
+
+    def _arrive(self, serve: Serve[T], answer: asyncio.Future[T], back_s: float) -> None:
+        served = _serve(serve)
+        if isinstance(served, Exception):
+            self._loop.call_later(back_s, _fail, answer, served)
+        else:
+            self._loop.call_later(back_s, _succeed, answer, served)
 
 
-def _send(serve: Serve[T], delay: float) -> asyncio.Future[T]:
-    """Have a server do something after a delay, whatever becomes of who asked for it."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-    loop.call_later(delay, _arrive, serve, answer)
-    return answer
-
-
-def _arrive(serve: Serve[T], answer: asyncio.Future[T]) -> None:
+def _serve(serve: Serve[T]) -> T | Exception:
+    """Have a server do something, whatever becomes of who asked for it."""
     # A server in memory only yields (`sleep(0)`) and never waits, so it is run through at once and
     # without a task: most of a life is made of these calls.
     steps = serve()
@@ -99,10 +123,17 @@ def _arrive(serve: Serve[T], answer: asyncio.Future[T]) -> None:
         while steps.send(None) is None:
             pass
     except StopIteration as done:
-        if not answer.done():
-            answer.set_result(done.value)
+        return cast("T", done.value)
     except Exception as error:  # noqa: BLE001  it is for the caller, whatever it is
-        if not answer.done():
-            answer.set_exception(error)
-    else:
-        raise AssertionError("a server in memory waits")
+        return error
+    raise AssertionError("a server in memory waits")
+
+
+def _succeed(answer: asyncio.Future[T], value: T) -> None:
+    if not answer.done():
+        answer.set_result(value)
+
+
+def _fail(answer: asyncio.Future[T], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
