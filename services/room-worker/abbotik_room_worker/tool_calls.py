@@ -20,6 +20,7 @@ from abbotik_room_worker.ports import (
 )
 from abbotik_room_worker.tenure import Tenure
 from abbotik_runtime.ids import uuid7
+from abbotik_runtime.uncancelled import begun
 
 _AGAIN = Backoff(first=0.05, ceiling=1.0)
 
@@ -127,7 +128,7 @@ class ToolCalls:
             await self._with.in_touch()
             try:
                 # A stop must not cut a commit: it is projected and said, or nothing of it is there.
-                applied = await asyncio.shield(self._with.keeper.held(self._key, step))
+                applied = await asyncio.shield(begun(self._with.keeper.held(self._key, step)))
             except UnavailableError:
                 await asyncio.sleep(_AGAIN.delay(attempt))
                 continue

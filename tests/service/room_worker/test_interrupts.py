@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import Any
 
 import pytest
@@ -122,6 +123,26 @@ async def test_cut_that_an_executor_swallows_does_not_cut_its_commit(house: Hous
     await worker.rested()
     assert house.outputs(room) == ["all the same"]
     assert house.payloads(room, "actor:turn_end")[0]["status"] == "completed"
+
+
+async def test_failed_commit_of_a_step_that_was_given_up_is_no_news(house: House) -> None:
+    """A stop leaves the commit of a step alone; that it failed then concerns nobody."""
+    worker = await house.worker()
+    room = await _half_way(house, worker, "!wait 5\n!tool echo {}")
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    worker.room_log.gate.clear()
+    worker.room_log.at_gate.clear()
+    worker.pauses.go()
+    await worker.room_log.at_gate.wait()
+    worker.runner.slots.held[TENANT, room].performance.stop(hard=True)
+    worker.room_log.weather.append("unwritten")
+    await asyncio.sleep(0)
+    worker.room_log.gate.set()
+    await worker.rested()
+    gc.collect()
+    assert unheard == []
+    assert house.payloads(room, "tool:start") == []
 
 
 async def test_process_that_ends_during_an_interrupt_does_not_end_the_turn(house: House) -> None:
