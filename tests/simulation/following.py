@@ -64,10 +64,9 @@ class Follower:
     async def follow(self, gateway: SimGateway) -> None:
         """Read one stream until it ends or is left."""
         self._gone, self._unread = asyncio.Event(), ""
-        read = gateway.machine.spawn(self._read(gateway))
-        await asyncio.wait({read})
-        if not read.cancelled():
-            read.result()
+        if await gateway.machine.lives_through(self._read(gateway)):
+            return
+        self.leave()
 
     def leave(self) -> None:
         """Close the connection; nothing that is on its way is read any more."""

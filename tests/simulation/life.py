@@ -25,8 +25,8 @@ Fate = Callable[[World, Following], Coroutine[Any, Any, None]]
 """What befalls a deployment while its clients work."""
 
 FAULTS_S = 40.0
-# How many steps a worker takes at the most before it crashes: a few busy seconds.
-_STEPS = 600
+# How many steps a worker takes at the most before it crashes. In an idle second it takes about 15.
+_STEPS = 150
 
 
 def chance(monkeypatch: pytest.MonkeyPatch) -> Random:

@@ -95,7 +95,8 @@ class Machine(Process):
         try:
             return await answer
         finally:
-            await self.awake()
+            if self.dead or not self._running.is_set():
+                await self.awake()
 
     async def tell(self, deliver: Callable[[], None]) -> None:
         """Send a message that nobody answers: it is lost, or arrives, perhaps twice."""

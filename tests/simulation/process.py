@@ -36,6 +36,16 @@ class Process:
         context.run(_HERE.set, self)
         return asyncio.get_running_loop().create_task(work, context=context)
 
+    async def lives_through(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run something in this process and return when it is done; no if the process dies."""
+        done, ended = self.spawn(work), asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait((done, ended), return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if self.dead:
+            return False
+        done.result()
+        return True
+
     def run(self, callback: Callable[[bytes], None], data: bytes) -> None:
         """Have the process hear something: what it begins about it belongs to it."""
         context = copy_context()

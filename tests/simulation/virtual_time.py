@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from tests.simulation.process import in_its_process
 
@@ -39,17 +39,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._waiting = _Waiting()
         super().__init__(self._waiting)
+        self.unheard: list[str] = []
         self.set_task_factory(in_its_process)
+        self.set_exception_handler(self._note)
 
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""
         return self._waiting.passed
 
+    def _note(self, _loop: object, context: dict[str, Any]) -> None:
+        self.unheard.append(f"{context['message']}: {context.get('exception')!r}")
+
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in a loop of its own, and cancel whatever is left over."""
+    """Run to the end in a loop of its own, and cancel whatever is left over.
+
+    AssertionError where something failed and nobody heard of it.
+    """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)
+        result = runner.run(work)
+        unheard = cast("VirtualLoop", runner.get_loop()).unheard
+        assert not unheard, unheard
+        return result
 
 
 def now() -> float:

@@ -92,13 +92,7 @@ class World:
 
     async def dismiss(self, worker: SimWorker) -> None:
         """Tell a worker to stop, and return when it has left, or died over it."""
-        left = worker.machine.spawn(worker.drain())
-        ended = asyncio.ensure_future(worker.machine.ended.wait())
-        await asyncio.wait((left, ended), return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
-        worker.left = left.done() and not left.cancelled()
-        if worker.left:
-            left.result()
+        worker.left = await worker.machine.lives_through(worker.drain())
 
     def at(self, room: str) -> dict[str, Any]:
         """Return what every command of a room has."""
