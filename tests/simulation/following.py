@@ -134,13 +134,13 @@ class Following:
 
     def crash(self, steps: int) -> None:
         """Have the gateway die so many steps from now."""
-        self.machine.crash_in(steps)
+        self.machine.befall(steps, self.machine.kill)
 
     def clear_up(self) -> None:
         """Let nothing go wrong any more."""
         self._fair = True
         self._gateway.machine.weather = FAIR
-        self._gateway.machine.crash_at = None
+        self._gateway.machine.spare()
 
     async def ends(self) -> None:
         """Return when all have what the log has, or it takes too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -53,8 +54,8 @@ async def everything_goes_wrong(world: World, following: Following) -> None:
             world.start_worker()
         elif dice < 0.85:
             machine = random.choice(world.workers).machine
-            machine.pause()
-            asyncio.get_running_loop().call_later(random.uniform(0.5, 10), machine.go_on)
+            still = partial(machine.stand_still, random.uniform(0.5, 10))
+            machine.befall(random.randint(1, _STEPS), still)
         else:
             following.suffer()
 
@@ -92,7 +93,7 @@ async def _end(world: World, worker: SimWorker) -> None:
     """Have a worker die now, at some step from now on, or leave, or die while it leaves."""
     how = world.random.choice(("now", "step", "leaves", "leaves", "dies leaving"))
     if how in ("step", "dies leaving"):
-        worker.machine.crash_in(world.random.randint(1, _STEPS))
+        worker.machine.befall(world.random.randint(1, _STEPS), worker.machine.kill)
     if how in ("leaves", "dies leaving"):
         await world.dismiss(worker)
     elif how == "step":

@@ -45,7 +45,7 @@ FOUL = Weather(
 
 
 class Machine(Process):
-    """Where one process runs: it can also be paused for a while.
+    """Where one process runs, and how it reaches its servers.
 
     A call of a server goes on its way by itself: what was sent arrives, although its sender is
     dead or paused by then.
@@ -55,24 +55,11 @@ class Machine(Process):
         super().__init__()
         self.weather = weather
         self.random = random
-        # Asking for the loop is a system call each time.
-        self._loop = asyncio.get_running_loop()
-        self._running = asyncio.Event()
-        self._running.set()
-
-    def pause(self) -> None:
-        """Stop: nothing is sent and no answer is heard until `go_on`."""
-        self._running.clear()
-
-    def go_on(self) -> None:
-        """Run again."""
-        self._running.set()
 
     async def awake(self) -> None:
-        """Return while the machine runs; a dead one never does."""
+        """Return, unless the machine is dead."""
         if self.dead:
-            await self._loop.create_future()
-        await self._running.wait()
+            await self.loop.create_future()
 
     async def call(
         self, serve: Serve[T], failure: Callable[[str], Exception] = UnavailableError
@@ -82,21 +69,17 @@ class Machine(Process):
         weather, random = self.weather, self.random
         fate = random.random()
         there_s, back_s = random.uniform(0, weather.way_s), random.uniform(0, weather.way_s)
-        answer: asyncio.Future[T] = self._loop.create_future()
+        answer: asyncio.Future[T] = self.loop.create_future()
         if fate < weather.unwritten:
-            self._loop.call_later(there_s, _fail, answer, failure("it was not done"))
+            self.loop.call_later(there_s, _fail, answer, failure("it was not done"))
         elif fate < weather.unwritten + weather.unheard:
             if random.random() < 0.5:
                 there_s = random.uniform(0, weather.late_s)
-            self._loop.call_later(there_s, _serve, serve)
-            self._loop.call_later(back_s, _fail, answer, failure("nobody knows if it was done"))
+            self.loop.call_later(there_s, _serve, serve)
+            self.loop.call_later(back_s, _fail, answer, failure("nobody knows if it was done"))
         else:
-            self._loop.call_later(there_s, self._arrive, serve, answer, back_s)
-        try:
-            return await answer
-        finally:
-            if self.dead or not self._running.is_set():
-                await self.awake()
+            self.loop.call_later(there_s, self._arrive, serve, answer, back_s)
+        return await answer
 
     async def tell(self, deliver: Callable[[], None]) -> None:
         """Send a message that nobody answers: it is lost, or arrives, perhaps twice."""
@@ -105,14 +88,14 @@ class Machine(Process):
             return
         twice = self.random.random() < self.weather.doubled_message
         for _ in range(2 if twice else 1):
-            self._loop.call_later(self.random.uniform(0, self.weather.way_s), deliver)
+            self.loop.call_later(self.random.uniform(0, self.weather.way_s), deliver)
 
     def _arrive(self, serve: Serve[T], answer: asyncio.Future[T], back_s: float) -> None:
         served = _serve(serve)
         if isinstance(served, Exception):
-            self._loop.call_later(back_s, _fail, answer, served)
+            self.loop.call_later(back_s, _fail, answer, served)
         else:
-            self._loop.call_later(back_s, _succeed, answer, served)
+            self.loop.call_later(back_s, _succeed, answer, served)
 
 
 def _serve(serve: Serve[T]) -> T | Exception:

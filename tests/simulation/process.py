@@ -15,26 +15,28 @@ T = TypeVar("T")
 
 
 class Process:
-    """Everything that runs in it ends with `kill`, at whatever it waits for.
+    """It can be killed and stopped, at once or at a step; everything that runs in it is.
 
-    ``crash_at`` is the number of the step that it does not come to any more; ``crashed`` says
-    that it came to the one before.
+    ``befallen`` says that it came to the step at which something was to happen to it.
     """
 
     def __init__(self) -> None:
         self.dead = False
         self.steps = 0
-        self.crash_at: int | None = None
-        self.crashed = False
+        self.befallen = False
         self.ended = asyncio.Event()
-        # A dictionary, as the order in which they end has to be the same each time.
+        # Asking for the loop is a system call each time.
+        self.loop = asyncio.get_running_loop()
+        # Dictionaries, as the order in which they end or go on has to be the same each time.
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._stopped: dict[asyncio.Future[None], None] | None = None
+        self._at: tuple[int, Callable[[], None]] | None = None
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something in this process."""
         context = copy_context()
         context.run(_HERE.set, self)
-        return asyncio.get_running_loop().create_task(work, context=context)
+        return self.loop.create_task(work, context=context)
 
     async def lives_through(self, work: Coroutine[Any, Any, None]) -> bool:
         """Run something in this process and return when it is done; no if the process dies."""
@@ -60,18 +62,42 @@ class Process:
         for task in list(self._tasks):
             task.cancel()
 
-    def crash_in(self, steps: int) -> None:
-        """End so many steps from now."""
-        self.crash_at = self.steps + steps
+    def stand_still(self, for_s: float) -> None:
+        """Stop for so many seconds, as by SIGSTOP: no task takes another step until then."""
+        if self._stopped is None:
+            self._stopped = {}
+        self.loop.call_later(for_s, self.go_on)
 
-    def goes_on(self) -> bool:
-        """Count a step; no where the process ends instead of it."""
+    def go_on(self) -> None:
+        """Run again."""
+        waiting, self._stopped = self._stopped or {}, None
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+    def befall(self, steps: int, what: Callable[[], None]) -> None:
+        """Have something happen to it so many steps from now, instead of that step."""
+        self._at = (self.steps + steps, what)
+
+    def spare(self) -> None:
+        """Let nothing happen to it any more."""
+        self._at = None
+        self.go_on()
+
+    def step(self) -> None:
+        """Count a step, and have happen what is to happen at it."""
         self.steps += 1
-        if self.steps != self.crash_at or self.dead:
-            return True
-        self.crashed = True
-        self.kill()
-        return False
+        if self._at is not None and self._at[0] == self.steps and not self.dead:
+            self.befallen = True
+            self._at[1]()
+
+    def wait(self) -> asyncio.Future[None] | None:
+        """Return what to wait for before the next step; None where it runs."""
+        if self._stopped is None or self.dead:
+            return None
+        waiting = self.loop.create_future()
+        self._stopped[waiting] = None
+        return waiting
 
     def took(self, task: asyncio.Task[Any]) -> None:
         """Note a task that was begun here."""
@@ -88,30 +114,50 @@ _HERE: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 class _Stepped(Coroutine[Any, Any, T]):
-    """A coroutine whose steps are counted."""
+    """A coroutine whose steps are counted, and put off while its process is stopped."""
 
     def __init__(self, work: Coroutine[Any, Any, T], process: Process) -> None:
         self._work = work
         self._process = process
+        self._error: tuple[Any, ...] = ()
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._work.__await__()
 
-    def send(self, value: Any) -> Any:
-        """Take a step, or end where the process ends."""
-        if self._process.goes_on():
-            return self._work.send(value)
-        return self._work.throw(asyncio.CancelledError())
+    def send(self, _value: Any) -> Any:
+        """Take a step; a task is sent nothing but None."""
+        self._process.step()
+        waiting = self._process.wait()
+        if waiting is not None:
+            # What a future does when it is awaited.
+            waiting._asyncio_future_blocking = True
+            return waiting
+        if self._process.dead and not self._error:
+            self._error = (asyncio.CancelledError(),)
+        if self._error:
+            error, self._error = self._error, ()
+            return self._work.throw(*error)
+        return self._work.send(None)
 
     def throw(self, *error: Any) -> Any:
         """Take a step that begins with an error."""
-        if self._process.goes_on():
-            return self._work.throw(*error)
-        return self._work.throw(asyncio.CancelledError())
+        self._error = error
+        return self.send(None)
 
     def close(self) -> None:
         """End without another step."""
         self._work.close()
+
+    @property
+    def dead(self) -> bool:
+        """Whether its process is."""
+        return self._process.dead
+
+
+def is_of_the_dead(task: object) -> bool:
+    """Say whether a task is one of a process that was killed."""
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
+    return isinstance(coroutine, _Stepped) and coroutine.dead
 
 
 def in_its_process(

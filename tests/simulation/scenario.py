@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from abbotik_contracts.room_bodies import InterruptBody, MessageBody, ReleaseBody, RentBody
@@ -21,6 +22,8 @@ Fate = Callable[[World, Following, int], None]
 
 _LOOK_S = 0.01
 _PATIENCE_S = 60.0
+# Longer than a session lives, and than others need to be sure of it.
+_STILL_S = 8.0
 TURN_START, TOOL_START = "actor:turn_start", "tool:start"
 
 
@@ -38,7 +41,14 @@ def live_up_to(random: Random, seed: int, fate: Fate, step: int) -> bool:
 
 def dies(world: World, _following: Following, step: int) -> None:
     """Have the first worker, which gets all that happens, die."""
-    world.workers[0].machine.crash_at = step
+    machine = world.workers[0].machine
+    machine.befall(step, machine.kill)
+
+
+def stands_still(world: World, _following: Following, step: int) -> None:
+    """Have the first worker stand still for so long that others take its turns over."""
+    machine = world.workers[0].machine
+    machine.befall(step, partial(machine.stand_still, _STILL_S))
 
 
 def dies_leaving(world: World, _following: Following, step: int) -> None:
@@ -47,7 +57,7 @@ def dies_leaving(world: World, _following: Following, step: int) -> None:
     async def leave() -> None:
         await happens(world, TOOL_START)
         worker = world.workers[0]
-        worker.machine.crash_in(step)
+        worker.machine.befall(step, worker.machine.kill)
         await world.dismiss(worker)
         world.bury(worker)
 
@@ -59,7 +69,8 @@ def dies_recovering(world: World, _following: Following, step: int) -> None:
 
     async def die() -> None:
         await happens(world, TOOL_START)
-        world.workers[1].machine.crash_in(step)
+        machine = world.workers[1].machine
+        machine.befall(step, machine.kill)
         world.bury(world.workers[0])
 
     world.befall(die())
@@ -96,7 +107,7 @@ async def _live(random: Random, fate: Fate, step: int) -> bool:
     check(world)
     following.check()
     assert world.log_of(world.rooms[0])[-1]["state"]["status"] == "released"
-    return any(machine.crashed for machine in machines)
+    return any(machine.befallen for machine in machines)
 
 
 async def _work(world: World, following: Following) -> None:

@@ -7,14 +7,14 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from tests.simulation.process import in_its_process
+from tests.simulation.process import in_its_process, is_of_the_dead
 
 T = TypeVar("T")
 # No life takes that long: somebody waits for ever, again and again.
 _LONGEST_S = 3600.0
 
 
-class NothingLeftError(RuntimeError):
+class NothingLeftError(AssertionError):
     """Somebody waits, and nothing is on its way that could end the wait."""
 
 
@@ -48,7 +48,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._waiting.passed
 
     def _note(self, _loop: object, context: dict[str, Any]) -> None:
-        self.unheard.append(f"{context['message']}: {context.get('exception')!r}")
+        if not is_of_the_dead(context.get("task") or context.get("future")):
+            self.unheard.append(f"{context['message']}: {context.get('exception')!r}")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -171,7 +171,6 @@ class SimWorker:
 
     async def look_at(self, room: str) -> None:
         """Hear a nudge."""
-        await self.machine.awake()
         for key in [key for key in self.runner.slots.held if key[1] == room]:
             try:
                 await self.keeper.refresh(key)
@@ -188,7 +187,6 @@ class SimWorker:
 
     async def _keep(self, name: str, one_pass: Callable[[], Awaitable[object]]) -> None:
         while name not in self._stopping:
-            await self.machine.awake()
             try:
                 await one_pass()
             except UnavailableError:

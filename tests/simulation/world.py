@@ -140,7 +140,7 @@ class World:
         self.weather = FAIR
         for worker in self.workers:
             worker.machine.weather = FAIR
-            worker.machine.go_on()
+            worker.machine.spare()
 
     def end(self) -> None:
         """Let nothing happen any more."""
