@@ -9,7 +9,8 @@ from random import Random
 
 from abbotik_contracts.room_bodies import InterruptBody, MessageBody, ReleaseBody, RentBody
 from abbotik_contracts.room_commands import InterruptRoom, PostMessage, ReleaseRoom, RentRoom
-from abbotik_contracts.room_log import wire_events
+from abbotik_contracts.room_log import Record, wire_events
+from abbotik_room_worker.executors.tools import built_in
 from tests.simulation import virtual_time
 from tests.simulation.checks import check
 from tests.simulation.following import Following
@@ -91,10 +92,31 @@ async def happens(world: World, kind: str, times: int = 1) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
+class _Watched:
+    """The tool that waits, which notes who called it without holding the room."""
+
+    def __init__(self, world: World, session: str, strays: list[str]) -> None:
+        self._world = world
+        self._session = session
+        self._strays = strays
+        self._tool = built_in()["wait"]
+        self.idempotent = self._tool.idempotent
+
+    async def __call__(self, arguments: Record) -> Record:
+        """Run once."""
+        lease = self._world.log_of(self._world.rooms[0])[-1]["state"]["lease"]
+        if lease is None or lease["session"] != self._session:
+            self._strays.append(self._session)
+        return await self._tool(arguments)
+
+
 async def _live(random: Random, fate: Fate, step: int) -> bool:
     world = World(random, FAIR, _first)
     for _ in range(3):
         world.start_worker()
+    strays: list[str] = []
+    for worker in world.workers:
+        worker.tools["wait"] = _Watched(world, worker.session, strays)
     following = Following(world)
     machines = [following.machine, *(worker.machine for worker in world.workers)]
     world.befall(world.deliver_triggers())
@@ -106,6 +128,7 @@ async def _live(random: Random, fate: Fate, step: int) -> bool:
     assert rests, "the room is stuck"
     check(world)
     following.check()
+    assert not strays, "a tool ran in a worker that had lost the room"
     assert world.log_of(world.rooms[0])[-1]["state"]["status"] == "released"
     return any(machine.befallen for machine in machines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,12 +28,13 @@ from abbotik_room_worker.domain.schedule import next_times
 from abbotik_room_worker.performance import Performance
 from abbotik_room_worker.ports import DeadSession
 from abbotik_room_worker.runner import TurnRunner
+from abbotik_room_worker.tenure import Tenure
 from abbotik_room_worker.tool_calls import ToolCalls
 from abbotik_runtime import log_writer
 from abbotik_runtime.log_writer import Appended, LogWriter, Lost
 from tests.simulation.life import chance, live
 from tests.simulation.network import FAIR
-from tests.simulation.scenario import dies, live_up_to
+from tests.simulation.scenario import Fate, dies, live_up_to, stands_still
 from tests.simulation.test_leaving import everybody_leaves
 
 SEEDS = 80
@@ -170,6 +172,15 @@ def _call_tools_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ToolCalls, "read_settled", forget)
 
 
+def _call_tools_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a turn for one's own still, however long one was out of touch."""
+
+    async def trusting(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(Tenure, "stands", trusting)
+
+
 def _lives(random: Random) -> None:
     for seed in range(SEEDS):
         live(random, seed)
@@ -180,10 +191,14 @@ def _leavings(random: Random) -> None:
         live(random, seed, everybody_leaves, FAIR)
 
 
-def _steps(random: Random) -> None:
+def _steps(random: Random, fate: Fate) -> None:
     for step in itertools.count(1):
-        if not live_up_to(random, 0, dies, step):
+        if not live_up_to(random, 0, fate, step):
             return
+
+
+_deaths = partial(_steps, fate=dies)
+_standstills = partial(_steps, fate=stands_still)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +217,8 @@ def _steps(random: Random) -> None:
         (_trust_the_bus, _lives),
         (_leave_without_handing_over, _leavings),
         (_interrupt_what_still_runs, _leavings),
-        (_call_tools_again, _steps),
+        (_call_tools_again, _deaths),
+        (_call_tools_without_looking, _standstills),
     ],
 )
 def test_sabotage_is_found(

@@ -72,6 +72,7 @@ class SimWorker:
         self.room_log = SimRoomLog(database, session)
         signals = NatsSignals(cast("Bus", WorkerBus(servers.bus, machine)))
         contents = FakeContents(servers.store)
+        self.tools = dict(built_in())
         projections = SimProjections(servers.store, machine)
         progress = Progress(now)
         self.sessions = MongoSessions(database.seen_as(), session, progress, clock)
@@ -86,7 +87,7 @@ class SimWorker:
             sessions=self.sessions,
             clock=clock,
             executors={SCRIPTED.id: ScriptedExecutor()},
-            tools=built_in(),
+            tools=self.tools,
         )
         # Longer than a life, so that no deadline hides a turn that nobody takes over.
         self.runner = TurnRunner(
