@@ -15,6 +15,8 @@ from tests.unit.room_worker.sound_log import SoundLog
 # By how much the times of two commits may be wrong: the way to the database and back, and what a
 # clock runs off until it hears the time again.
 _MOST_OFF_MS = 250
+# How late an occurrence is kept where workers stand still or die one after the other.
+_LATEST_MS = 20_000
 # Errors that a script asks for; no turn fails because of what happens to a worker.
 _ASKED_FOR = {"BROKEN"}
 
@@ -46,6 +48,8 @@ def _check_room(world: World, room: str, log: list[LogEntry]) -> None:
     _check_occurrences(log)
     for before, entry in pairwise(log):
         _check_interrupts(before, entry)
+        late_ms = entry["at"] - min(before["state"]["wakes"], default=entry["at"])
+        assert late_ms <= _LATEST_MS, f"an occurrence waited {late_ms} ms"
     calls = Counter(event["turn_id"] for event in _events(log, "tool:start"))
     assert all(times == 1 for times in calls.values()), "a tool was called again"
 

@@ -27,7 +27,9 @@ async def everybody_leaves(world: World, _following: Following) -> None:
     while virtual_time.now() < until:
         await asyncio.sleep(random.uniform(0.2, 3))
         leaving = random.choice((world.workers[:1], world.workers[:1], world.workers[:]))
-        begun = [world.start_worker() for _ in leaving if random.random() < 0.7]
+        # Somebody has to stay who could go on with the turns.
+        first = len(leaving) == len(world.workers) or random.random() < 0.7
+        begun = [world.start_worker() for _ in leaving if first]
         await asyncio.gather(*(_leaves(world, worker) for worker in leaving))
         for _ in leaving[len(begun) :]:
             world.start_worker()

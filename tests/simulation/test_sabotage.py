@@ -134,6 +134,16 @@ def _skip_an_occurrence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakes, "next_times", hasty)
 
 
+def _keep_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lose every reminder, and let nobody look for what is due."""
+
+    async def idle(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(NatsSignals, "remind", idle)
+    monkeypatch.setattr(Care, "keep_deadlines", idle)
+
+
 def _leave_an_entry_out_of_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read pages of the log that lack an entry."""
     encode = log_events.encode
@@ -213,6 +223,7 @@ _standstills = partial(_steps, fate=stands_still)
         (_declare_nobody_dead, _lives),
         (_believe_the_own_clock, _lives),
         (_skip_an_occurrence, _lives),
+        (_keep_no_deadline, _lives),
         (_leave_an_entry_out_of_replay, _lives),
         (_trust_the_bus, _lives),
         (_leave_without_handing_over, _leavings),
