@@ -200,12 +200,13 @@ async def test_doctor_names_what_is_wrong(
     await streams.js.delete_consumer("TURNS", "turns")
     ran = await operator.run("doctor")
     assert ran.code == 1, ran.err
+    start_one = "start a room worker, or look for `room.uncared` in the logs of those that live"
     for fault in (
         "no room worker lives: start one",
-        "indexes are missing (rooms.due): `abbotik provision`",
+        "indexes are missing (rooms.due): run `abbotik provision`",
         "indexes are not as declared (room_log.token): stop all workers, drop them, provision",
-        "rooms are past a deadline for over 10 s: late",
-        "rooms are held by a session that is gone: late",
+        f"rooms are past a deadline for over 10 s (late): {start_one}",
+        f"rooms are held by a session that is gone (late): {start_one}",
         "consumer turns is missing: run `abbotik provision`",
     ):
         assert f"WRONG {fault}\n" in ran.out

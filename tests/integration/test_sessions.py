@@ -73,6 +73,8 @@ async def test_worker_hears_the_time_with_each_renewal(
     assert session.begun.is_set()
     server_ms = (await _now(database)).timestamp() * 1000
     assert abs(clock.now_ms() - server_ms) < 1000
+    told = await database[WORKERS].find_one({}) or {}
+    assert abs(told["clock_off_ms"] - shift_ms) < 1000
 
 
 async def test_one_document_per_session(database: mongo.Database) -> None:

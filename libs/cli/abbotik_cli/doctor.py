@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+from pymongo.errors import OperationFailure
 
-from abbotik_cli import terminal
+from abbotik_cli import findings, terminal
 from abbotik_cli.deployment import Deployment, connected
+from abbotik_cli.findings import MOST_WAITING, OVERDUE_MS, Finding, Session
 from abbotik_contracts.subjects import CONSUMERS, STREAMS
 from abbotik_runtime import mongo, provision
 from abbotik_runtime.dead_letters import STREAM as DEAD_LETTERS
 
-LEAST_NATS = (2, 14)
-LEAST_MONGO = (6, 0)
-# Log lines and tokens go by the clock of each machine; deadlines go by MongoDB's.
-MOST_SKEW_S = 2.0
-# The sweep looks every second; what is still waiting after this has nobody to heal it.
-OVERDUE_MS = 10_000
-MOST_WAITING = 10_000
 _SERVICES = ("gateway", "room-worker", "factory", "verifier")
-_MARKS = {"ok": "ok   ", "warning": "WARN ", "wrong": "WRONG"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one look found."""
-
-    level: Literal["ok", "warning", "wrong"]
-    text: str
-
+_COME_NOT = "start a room worker, or look for `room.uncared` in the logs of those that live"
 
 Look = Callable[[Deployment], AsyncIterator[Finding]]
 
@@ -46,28 +31,40 @@ async def run(_: Namespace) -> int:
     wrong = 0
     async with connected("doctor") as deployment:
         for look in (bus, streams, store, indexes, clocks, sessions, rooms, dead_letters):
-            async for finding in look(deployment):
+            async for finding in _looked(look, deployment):
                 wrong += finding.level == "wrong"
-                terminal.show(f"{_MARKS[finding.level]} {finding.text}\n")
-    async for finding in sandbox():
-        terminal.show(f"{_MARKS[finding.level]} {finding.text}\n")
+                terminal.show(finding.line)
+    terminal.show((await sandbox()).line)
     terminal.say("all is well" if not wrong else f"{wrong} things are wrong")
     return 1 if wrong else 0
+
+
+async def _looked(look: Look, deployment: Deployment) -> AsyncIterator[Finding]:
+    """Look, and go on to the next where a server refuses it: the others may say why."""
+    what = look.__name__.replace("_", " ")
+    try:
+        async for finding in look(deployment):
+            yield finding
+    except NatsError as error:
+        yield Finding(
+            "wrong", f"NATS does not tell of {what} ({error}): see the log of nats-server"
+        )
+    except OperationFailure as error:
+        yield Finding("wrong", f"MongoDB does not tell of {what} (code {error.code}): see its log")
 
 
 async def bus(deployment: Deployment) -> AsyncIterator[Finding]:
     """Look at the NATS server's version and its JetStream."""
     client = deployment.bus.client
     found = client.connected_server_version
-    version = f"{found.major}.{found.minor}.{found.patch}"
-    if (found.major, found.minor) < LEAST_NATS:
-        yield Finding("wrong", f"NATS {version} is older than 2.14: message schedules are missing")
-    else:
-        yield Finding("ok", f"NATS {version}")
+    url = client.connected_url
+    where = "?" if url is None else f"{url.hostname}:{url.port}"
+    yield findings.of_nats((found.major, found.minor, found.patch), where)
     try:
         await deployment.bus.js.account_info()
     except NatsError as error:
-        yield Finding("wrong", f"JetStream does not answer ({type(error).__name__}): enable it")
+        said = type(error).__name__
+        yield Finding("wrong", f"NATS at {where} has no JetStream ({said}): start it with --js")
 
 
 async def streams(deployment: Deployment) -> AsyncIterator[Finding]:
@@ -92,63 +89,46 @@ async def store(deployment: Deployment) -> AsyncIterator[Finding]:
     """Look at MongoDB's version and that it is a replica set."""
     hello = await deployment.client.admin.command("hello")
     version = (await deployment.client.admin.command("buildInfo"))["version"]
-    if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        yield Finding("wrong", "MongoDB is no replica set: start it with --replSet and initiate it")
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < LEAST_MONGO:
-        yield Finding("wrong", f"MongoDB {version} is older than 6.0")
-    else:
-        yield Finding("ok", f"MongoDB {version}, replica set {hello.get('setName', '(sharded)')}")
+    address = await deployment.client.address
+    where = "?" if address is None else f"{address[0]}:{address[1]}"
+    for finding in findings.of_mongo(hello, version, where):
+        yield finding
 
 
 async def indexes(deployment: Deployment) -> AsyncIterator[Finding]:
-    """Look for every declared index, and whether it is as declared."""
-    absent, other = list[str](), list[str]()
-    for collection, declared in mongo.INDEXES.items():
-        made = await deployment.database[collection].index_information()
-        for index in declared:
-            name = str(index.document["name"])
-            if name not in made:
-                absent.append(f"{collection}.{name}")
-            elif _meaning(made[name]) != _meaning(index.document):
-                other.append(f"{collection}.{name}")
-    if absent:
-        yield Finding("wrong", f"indexes are missing ({', '.join(absent)}): `abbotik provision`")
-    if other:
-        names = ", ".join(other)
-        text = f"indexes are not as declared ({names}): stop all workers, drop them, provision"
-        yield Finding("wrong", text)
-    if not absent and not other:
-        yield Finding("ok", "all indexes are as declared")
-
-
-def _meaning(index: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return what an index does, whatever else the server says of it."""
-    flags = [bool(index.get(flag)) for flag in ("unique", "sparse", "hidden")]
-    options = ("partialFilterExpression", "expireAfterSeconds", "collation")
-    return ([*dict(index["key"]).items()], flags, *(index.get(option) for option in options))
+    """Compare the indexes that are there with the declared ones."""
+    collections = {
+        name: (await deployment.database[name].index_information(), declared)
+        for name, declared in mongo.INDEXES.items()
+    }
+    for finding in findings.of_indexes(collections):
+        yield finding
 
 
 async def clocks(deployment: Deployment) -> AsyncIterator[Finding]:
     """Compare the clock here with MongoDB's, which says when sessions expire."""
     before = time.time()
     hello = await deployment.client.admin.command("hello")
-    skew = (before + time.time()) / 2 - hello["localTime"].timestamp()
-    level: Literal["ok", "warning"] = "ok" if abs(skew) <= MOST_SKEW_S else "warning"
-    yield Finding(level, f"this machine's clock is {skew:+.3f} s off MongoDB's")
+    ahead_s = (before + time.time()) / 2 - hello["localTime"].timestamp()
+    yield findings.of_clock("this machine", ahead_s)
 
 
 async def sessions(deployment: Deployment) -> AsyncIterator[Finding]:
-    """Count room workers that live, and dead ones that nobody has buried."""
-    workers = deployment.database["workers"]
-    expired = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
-    dead = await workers.count_documents(expired)
-    live = await workers.count_documents({}) - dead
-    if not live:
-        yield Finding("wrong", "no room worker lives: start one")
-    else:
-        yield Finding("ok", f"{live} room workers live")
-    if dead and live:
-        yield Finding("warning", f"{dead} dead sessions are being taken over; look again in 10 s")
+    """Look at room workers that live, and at dead ones that nobody has buried."""
+    age = {"$subtract": ["$$NOW", "$expires_at"]}
+    told = await deployment.database["workers"].aggregate([{"$set": {"silent_ms": age}}])
+    found = [
+        Session(
+            str(each["_id"]),
+            # A worker of an earlier version tells neither.
+            str(each.get("host", "an unknown machine")),
+            int(each.get("clock_off_ms", 0)),
+            int(each["silent_ms"]),
+        )
+        async for each in told
+    ]
+    for finding in findings.of_sessions(found):
+        yield finding
 
 
 async def rooms(deployment: Deployment) -> AsyncIterator[Finding]:
@@ -159,41 +139,41 @@ async def rooms(deployment: Deployment) -> AsyncIterator[Finding]:
     found = deployment.database["rooms"]
     late = await _some(found, {"due_at": {"$gt": 0, "$lt": now - OVERDUE_MS}})
     waiting = await _some(found, {"wants_turn": True, "at": {"$lt": now - OVERDUE_MS}})
-    for ids, what in ((late, "are past a deadline"), (waiting, "wait for a turn")):
-        if ids:
-            yield Finding("wrong", f"rooms {what} for over 10 s: {', '.join(ids)}")
     alive = [worker["_id"] async for worker in deployment.database["workers"].find({}, {})]
     lost = await _some(found, {"session": {"$gt": "", "$nin": alive}})
-    if lost:
-        yield Finding("wrong", f"rooms are held by a session that is gone: {', '.join(lost)}")
+    for ids, what in (
+        (late, "are past a deadline for over 10 s"),
+        (waiting, "wait for a turn for over 10 s"),
+        (lost, "are held by a session that is gone"),
+    ):
+        if ids:
+            yield Finding("wrong", f"rooms {what} ({', '.join(ids)}): {_COME_NOT}")
     if not (late or waiting or lost):
         yield Finding("ok", "no room waits for somebody who does not come")
 
 
 async def dead_letters(deployment: Deployment) -> AsyncIterator[Finding]:
     """Count what was refused for good and not looked at yet."""
-    info = await deployment.bus.js.stream_info(DEAD_LETTERS)
-    count = info.state.messages
-    level: Literal["ok", "warning"] = "warning" if count else "ok"
-    yield Finding(level, f"{count} dead letters" + (": `abbotik dlq list`" if count else ""))
+    try:
+        info = await deployment.bus.js.stream_info(DEAD_LETTERS)
+    except NotFoundError:
+        # Named among the streams that are missing.
+        return
+    yield findings.of_dead_letters(info.state.messages)
 
 
-async def sandbox() -> AsyncIterator[Finding]:
+async def sandbox() -> Finding:
     """Try whether bubblewrap can make namespaces, where this machine is to verify."""
     program = shutil.which("bwrap")
     if program is None:
-        yield Finding("warning", "bwrap is not on the path: this machine cannot verify")
-        return
+        return findings.of_sandbox(None, None)
     command = [program, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "true"]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await process.communicate()
-    if process.returncode:
-        said = errors.decode(errors="replace").strip()[:200]
-        yield Finding("warning", f"bwrap cannot make namespaces here ({said}): no verification")
-    else:
-        yield Finding("ok", "bwrap makes namespaces here")
+    said = errors.decode(errors="replace").strip()[:200] if process.returncode else None
+    return findings.of_sandbox(program, said)
 
 
 async def _some(found: Any, filters: dict[str, Any]) -> list[str]:  # noqa: ANN401  a collection of documents

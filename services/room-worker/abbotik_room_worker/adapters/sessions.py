@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -53,6 +55,7 @@ class MongoSessions:
         self._workers = database[WORKERS]
         self._session = session
         self._progress = progress
+        self._host = f"{socket.gethostname()}, process {os.getpid()}"
         self._good_until = 0.0
         self._heard_at = 0.0
         self._unbroken_since: float | None = None
@@ -81,6 +84,9 @@ class MongoSessions:
             "expires_at": {"$add": ["$$NOW", expiry_ms]},
             "projected_through": self._progress.through,
             "projection_age_ms": round(self._progress.age_s * 1000),
+            # For `abbotik doctor`: whose clock is wrong, and where to find it.
+            "host": {"$literal": self._host},
+            "clock_off_ms": {"$subtract": [asked_ms, {"$toLong": "$$NOW"}]},
         }
         try:
             with timeout(_RENEWAL_TIMEOUT_S):
