@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.acceptance.occurrences import check_occurrences
 from tests.acceptance.room_client import RoomClient
 from tests.stack import Stack
 
@@ -40,7 +38,7 @@ async def test_every_occurrence_ends_once(stack: Stack, tmp_path: Path) -> None:
         await _wakes(client, rooms, 9)
         logs = [await client.log(room) for room in rooms]
     for log in logs:
-        _check(log)
+        check_occurrences(log)
 
 
 async def _wakes(client: RoomClient, rooms: list[str], count: int) -> None:
@@ -55,17 +53,3 @@ def _forget_everything(stack: Stack, folder: Path) -> None:
     stack.spawn(["nats-server"])
     stack.wait_ready(["nats-server"])
     stack.provision()
-
-
-def _check(log: list[dict[str, Any]]) -> None:
-    wakes = [event["payload"] for event in log if event["event_type"] == "room:wake"]
-    times = [datetime.fromisoformat(wake["scheduled_for"]).timestamp() for wake in wakes]
-    pauses = [round(later - at, 3) for at, later in itertools.pairwise(times)]
-    assert pauses == [1.0] * len(pauses)
-    assert len({wake["occurrence_id"] for wake in wakes}) == len(wakes)
-    fired = [wake["occurrence_id"] for wake in wakes if wake["outcome"] == "fired"]
-    queued = [e["payload"]["message_id"] for e in log if e["event_type"] == "message:queued"]
-    assert queued == fired
-    ended = [e["payload"]["status"] for e in log if e["event_type"] == "actor:turn_end"]
-    assert ended == ["completed"] * len(ended)
-    assert len(ended) >= len(fired) - 1
