@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -73,26 +72,6 @@ class Inserts(CommandListener):
 
     def failed(self, event: CommandFailedEvent) -> None:
         """Take no note."""
-
-
-@pytest.fixture
-async def proxy(mongo_url: str) -> AsyncIterator[CuttingProxy]:
-    """Yield a proxy before the run's MongoDB."""
-    async with CuttingProxy(mongo_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def behind(
-    proxy: CuttingProxy, settings: ServiceSettings, database: mongo.Database
-) -> AsyncIterator[mongo.Database]:
-    """Yield the test's database through the proxy, without the driver's own retries."""
-    client: mongo.Client = AsyncMongoClient(
-        proxy.url, timeoutMS=1000, serverSelectionTimeoutMS=1000, retryWrites=False, tz_aware=True
-    )
-    yield client[database.name]
-    await client.close()
-    assert settings.mongo_database == database.name
 
 
 async def _there(database: mongo.Database) -> dict[str, dict[str, Any]]:

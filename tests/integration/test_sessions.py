@@ -115,10 +115,7 @@ async def test_renewal_that_failed_in_between_is_a_gap(
 ) -> None:
     """After one that was not confirmed a full expiry has to pass before anybody is dead."""
     await MongoSessions(database, "gone", Progress(), wall()).renew()
-    async with CuttingProxy(mongo_url) as proxy:
-        client: mongo.Client = AsyncMongoClient(
-            proxy.url, timeoutMS=150, serverSelectionTimeoutMS=150, retryWrites=False
-        )
+    async with CuttingProxy(mongo_url) as proxy, _impatient(proxy.url, 150) as client:
         witness = MongoSessions(client[database.name], "w1", Progress(), wall())
 
         async def sees_the_dead() -> bool:
@@ -134,7 +131,6 @@ async def test_renewal_that_failed_in_between_is_a_gap(
         assert witness.live
         assert await witness.dead() == []
         await eventually(sees_the_dead)
-        await client.close()
 
 
 @pytest.mark.parametrize("waits", ["renewal", "look"])
@@ -145,8 +141,7 @@ async def test_call_that_took_long_is_a_gap(
     for name, seconds in (("EXPIRY_S", 0.6), ("_RENEWAL_TIMEOUT_S", 0.5), ("_GAP_S", 0.15)):
         monkeypatch.setattr(module, name, seconds)
     await MongoSessions(database, "gone", Progress(), wall()).renew()
-    async with CuttingProxy(mongo_url) as proxy:
-        client: mongo.Client = AsyncMongoClient(proxy.url, timeoutMS=1000, tz_aware=True)
+    async with CuttingProxy(mongo_url) as proxy, _impatient(proxy.url, 1000) as client:
         witness = MongoSessions(client[database.name], "w1", Progress(), wall())
 
         async def sees_the_dead() -> bool:
@@ -161,7 +156,16 @@ async def test_call_that_took_long_is_a_gap(
             assert witness.live
         assert await witness.dead() == []
         await eventually(sees_the_dead)
-        await client.close()
+
+
+def _impatient(url: str, timeout_ms: int) -> mongo.Client:
+    return AsyncMongoClient(
+        url,
+        timeoutMS=timeout_ms,
+        serverSelectionTimeoutMS=timeout_ms,
+        retryWrites=False,
+        tz_aware=True,
+    )
 
 
 async def _renewed(session: MongoSessions) -> bool:

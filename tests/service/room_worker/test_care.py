@@ -97,6 +97,26 @@ async def test_projection_that_was_owed_is_written_after_death(house: House) -> 
     assert house.store.rooms[room]["wants_turn"] is True
 
 
+async def test_claim_that_was_owed_is_found_by_the_log_alone(house: House) -> None:
+    """Its worker dies before the projection says so, and the bus knows nothing: it runs on."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(dying)
+    dying.projections.gate.clear()
+    dying.pauses.hold()
+    handling = asyncio.ensure_future(dying.handle(house.message(room, "!wait 5\n!say done")))
+    await dying.pauses.reached.wait()
+    handling.cancel()
+    await dying.killed()
+    house.signals.triggers.clear()
+    assert not house.store.rooms[room]["session"]
+    await house.expire(other)
+    for _ in range(2):
+        await other.care.recover()
+    await other.rested()
+    assert house.outputs(room) == ["done"]
+    assert house.types(room).count("room:recovered") == 1
+
+
 async def test_all_that_a_busy_worker_owed_is_mended(house: House) -> None:
     """However many rooms a dead worker wrote to, each is repaired and the session is buried."""
     dying, other = await house.worker("w1"), await house.worker("w2")

@@ -102,6 +102,22 @@ async def test_refusal_stays_one(house: House) -> None:
     assert house.outputs(room) == ["busy"]
 
 
+async def test_interrupt_that_came_too_early_stays_refused(house: House) -> None:
+    """Nothing ran when it was asked for; when it comes again it stops no turn that runs by then."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    early = house.interrupt(room)
+    refused = await worker.ask(early)
+    assert (refused["code"], refused["status"]) == ("ROOM_NOT_RUNNING", 409)
+    worker.pauses.hold()
+    await worker.ask(house.message(room, "!wait 5\n!say whole"))
+    await worker.pauses.reached.wait()
+    assert await worker.ask(early) == refused
+    worker.pauses.go()
+    await worker.rested()
+    assert house.outputs(room) == ["whole"]
+
+
 async def test_queue_full_stays_refused(house: House) -> None:
     """The message that found no place gets none later either; a new one does."""
     worker = await house.worker()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -10,7 +12,7 @@ from bson import encode
 from bson.raw_bson import RawBSONDocument
 
 from abbotik_contracts.room_log import LogEntry
-from abbotik_runtime.log_writer import _Pending, _read_reply
+from abbotik_runtime.log_writer import _Pending, _read_reply, _Verdict
 
 _DUPLICATE = {"code": 11000, "keyPattern": {"_id": 1}}
 _CONCERN = {"code": 64, "errmsg": "waiting for replication timed out"}
@@ -77,3 +79,26 @@ async def test_any_other_error_is_unknown(batch: list[_Pending], code: int) -> N
 async def test_details_without_anything_are_an_answer(batch: list[_Pending]) -> None:
     """No errors of either kind: all is committed."""
     assert _read_reply(batch, {}).committed == batch
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_success_beside_a_write_concern_error_is_unknown,
+        test_duplicate_beside_a_write_concern_error_is_unknown,
+    ],
+)
+async def test_a_build_that_reads_write_errors_only_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    batch: list[_Pending],
+    scenario: Callable[[list[_Pending]], Awaitable[None]],
+) -> None:
+    """It answers what nobody confirmed."""
+
+    def careless(batch: Sequence[_Pending], reply: Mapping[str, Any]) -> _Verdict:
+        return read(batch, {key: reply[key] for key in reply if key != "writeConcernError"})
+
+    read = _read_reply
+    monkeypatch.setattr(sys.modules[__name__], "_read_reply", careless)
+    with pytest.raises(AssertionError, match=r"assert \[\] == \["):
+        await scenario(batch)
