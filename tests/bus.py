@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats
+from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from abbotik_contracts.subjects import HEADER_MESSAGE_ID
@@ -25,6 +26,23 @@ async def newest(nats_url: str, stream: str, subject: str) -> Stored:
         found = await js.get_last_msg(stream, subject)
     assert found.subject is not None
     return found.subject, found.data or b"", dict(found.headers or {})
+
+
+@asynccontextmanager
+async def overheard(nats_url: str, subject: str) -> AsyncIterator[list[Stored]]:
+    """Yield what is published on a subject from now on, whatever a stream does with it."""
+    heard: list[Stored] = []
+
+    async def note(message: Msg) -> None:
+        heard.append((message.subject, message.data, dict(message.headers or {})))
+
+    client = await nats.connect(nats_url.split(","))
+    try:
+        await client.subscribe(subject, cb=note)
+        await client.flush()
+        yield heard
+    finally:
+        await client.close()
 
 
 async def publish(nats_url: str, subject: str, data: bytes, headers: dict[str, str]) -> None:

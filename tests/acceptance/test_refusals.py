@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.acceptance.room_client import Record, RoomClient
-from tests.bus import newest, publish, waiting
+from tests.bus import newest, overheard, publish, waiting
 from tests.eventually import eventually
 from tests.stack import Stack
 
@@ -25,13 +25,13 @@ async def test_what_was_refused_is_refused_when_it_comes_again(tmp_path: Path) -
             assert (refused.status_code, _code(refused)) == (409, "ROOM_NOT_RUNNING")
             await client.post(room, "!wait 2000\n!say first")
             late = {"content": "!say late", "delivery": "reject"}
-            refused = await _command(stack, http, room, "messages", late)
+            async with overheard(stack.nats_url, f"cmd.room.*.{room}.message") as sent:
+                refused = await _command(stack, http, room, "messages", late)
+                await eventually(lambda: sent)
             assert (refused.status_code, _code(refused)) == (409, "ROOM_BUSY")
             # A command is acknowledged half a second after its answer, with its projection.
             stack.kill("room-worker")
-            assert await waiting(stack.nats_url, "COMMANDS") >= 1
-            again = await newest(stack.nats_url, "COMMANDS", f"cmd.room.*.{room}.message")
-            assert b"!say late" in again[1]
+            unsettled = await newest(stack.nats_url, "COMMANDS", f"cmd.room.*.{room}.message")
             stack.spawn(["room-worker"])
             await client.follow(room, until="actor:turn_end")
 
@@ -40,7 +40,7 @@ async def test_what_was_refused_is_refused_when_it_comes_again(tmp_path: Path) -
 
             await eventually(settled, within_s=20)
             assert (await client.get(f"/llm/room/{room}"))["status"] == "idle"
-            await publish(stack.nats_url, *again)
+            await publish(stack.nats_url, *sent[0])
             await eventually(settled, within_s=20)
             await client.post(room, "!say second")
             await client.follow(room, until="actor:turn_end", count=2)
@@ -50,6 +50,7 @@ async def test_what_was_refused_is_refused_when_it_comes_again(tmp_path: Path) -
         "completed",
     ]
     assert _texts(log) == ["first", "second"]
+    assert unsettled[1] == sent[0][1], "it was acknowledged before its worker died"
 
 
 async def _command(
