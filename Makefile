@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := up
-.PHONY: up test check bench faults kills soak fmt docs lock compose-test clean embedded dev
+.PHONY: up test check bench faults kills soak sabotage fmt docs lock compose-test clean embedded dev
 
 up: embedded
 	@exec $(BIN)/abbotik up --with-parent
@@ -44,6 +44,10 @@ soak: dev
 # KILLS=1000 kills so many room workers, MINUTES=60 ends after that time in any case.
 kills: dev
 	@$(BIN)/python -m tests.faults.kills --kills $(or $(KILLS),100) --minutes $(or $(MINUTES),15)
+
+# Each room worker without one of its fixes has to fail a test. About five minutes.
+sabotage: dev
+	@$(BIN)/python -m tests.faults.sabotage.run
 
 fmt: dev
 	@$(BIN)/ruff check --quiet --fix-only $(SOURCES)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,6 +33,8 @@ from abbotik_cli.tokens import Tokens
 from tests.bus import waiting
 
 ROOT = Path(__file__).resolve().parent.parent
+# Names a function of tests/service/room_worker/broken_builds.py, whose worker every stack then has.
+BUILD = "ABBOTIK_TEST_BUILD"
 READY_S = 30.0
 LOOK_EVERY_S = 0.02
 
@@ -147,7 +150,8 @@ class Stack:
             self.urls.append(services.url("127.0.0.1", port))
             self._programs[name] = services.gateway(self._wiring, port, metrics_port, name)
         else:
-            self._programs[name] = services.worker(self._wiring, service, metrics_port, name)
+            worker = services.worker(self._wiring, service, metrics_port, name)
+            self._programs[name] = _built(worker) if service == "room-worker" else worker
         return name
 
     def add(self, service: str) -> str:
@@ -265,3 +269,12 @@ class Stack:
         )
         if done.returncode:
             raise RuntimeError(f"provision failed: {done.stderr}")
+
+
+def _built(worker: Program) -> Program:
+    """Return the room worker, or the broken one where the environment asks for it."""
+    build = os.environ.get(BUILD)
+    if build is None:
+        return worker
+    argv = (sys.executable, "-m", "tests.faults.sabotage.room_worker", build)
+    return replace(worker, argv=argv, env={**worker.env, "PYTHONPATH": str(ROOT)})

@@ -18,6 +18,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
@@ -178,6 +179,26 @@ async def test_without_a_majority_a_rev_is_nobodys(
         await eventually(partial(_agrees, stack, name, room, [one.session, *[winner.session] * 2]))
 
 
+async def test_a_writer_that_waits_for_no_majority_is_found(
+    stack: ClusteredStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers what only the primary has, and the test above says so."""
+    command = AsyncDatabase.command
+
+    async def hasty(database: mongo.Database, sent: Record) -> Record:
+        if "insert" in sent:
+            sent = {**sent, "writeConcern": {"w": 1}}
+        return await command(database, sent)
+
+    monkeypatch.setattr(AsyncDatabase, "command", hasty)
+    try:
+        with pytest.raises(AssertionError, match=r"assert not \{<Task finished"):
+            await test_without_a_majority_a_rev_is_nobodys(stack, primary_dies=False)
+    finally:
+        for name in (name for name in stack.pids if name.startswith("mongod")):
+            stack.kill(name, signal.SIGCONT)
+
+
 async def test_new_work_is_refused_while_the_majority_does_not_follow(
     stack: ClusteredStack,
 ) -> None:
@@ -236,8 +257,8 @@ async def _writer(stack: ClusteredStack, calls: Calls) -> AsyncIterator[LogWrite
     client: mongo.Client = AsyncMongoClient(
         stack.mongo_url, timeoutMS=3000, serverSelectionTimeoutMS=3000, event_listeners=[calls]
     )
-    yield LogWriter(client[stack.database], uuid7(), give_up_s=30.0)
-    await client.close()
+    async with client:
+        yield LogWriter(client[stack.database], uuid7(), give_up_s=30.0)
 
 
 def _agrees(stack: ClusteredStack, name: str, room: str, sessions: list[str]) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 from pymongo import AsyncMongoClient
 
-from abbotik_room_worker.adapters.sessions import MongoSessions
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_runtime import log_writer, mongo
 from abbotik_runtime.log_reader import ROOM_LOG
@@ -15,6 +14,7 @@ from abbotik_runtime.log_writer import Committed, LogWriter, Lost
 from tests.integration import test_log_writer, test_long_ago, test_sessions
 from tests.integration.cutting_proxy import CuttingProxy
 from tests.integration.test_long_ago import Calls
+from tests.service.room_worker.broken_builds import takes_others_for_dead_while_away
 
 Build = Callable[[pytest.MonkeyPatch], None]
 BehindProxy = Callable[[CuttingProxy, mongo.Database], Awaitable[None]]
@@ -140,7 +140,7 @@ async def test_lost_primary_looks_like_everybodys_death(
     mongo_url: str, database: mongo.Database, monkeypatch: pytest.MonkeyPatch, waits: str
 ) -> None:
     """Where a worker that was out of touch itself takes others for dead."""
-    monkeypatch.setattr(MongoSessions, "_in_touch", MongoSessions.live)
+    takes_others_for_dead_while_away(monkeypatch)
     with pytest.raises(AssertionError, match=r"DeadSession.* == "):
         await test_sessions.test_call_that_took_long_is_a_gap(
             mongo_url, database, monkeypatch, waits

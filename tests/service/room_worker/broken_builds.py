@@ -1,4 +1,7 @@
-"""Room workers without one of their fixes: a function each, which takes it out for a test."""
+"""Room workers without one of their fixes: a function each, which takes it out.
+
+Tests take it out of what they run themselves; `tests.faults.sabotage.room_worker` of a process.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ import pytest
 
 from abbotik_kernel.outcome import Outcome, Retry
 from abbotik_room_worker import handlers, keeper
+from abbotik_room_worker.adapters.sessions import MongoSessions
+from abbotik_room_worker.adapters.sweeps import MongoSweeps
 from abbotik_room_worker.care import Care
 from abbotik_room_worker.domain import decide as decisions
 from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.handlers import WaitingRooms
 from abbotik_room_worker.keeper import Applied
 from abbotik_room_worker.ports import RoomKey, UnavailableError
+from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.log_writer import Committed
 from tests.fakes.room_worker.room_log import FakeRoomLog
 from tests.fakes.room_worker.sweeps import FakeSweeps
@@ -49,7 +55,8 @@ def answers_what_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def looks_for_projected_rooms_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take over what the projection says that the dead held, and not what their log says."""
-    monkeypatch.setattr(FakeSweeps, "written_by", _nothing)
+    for sweeps in (FakeSweeps, MongoSweeps):
+        monkeypatch.setattr(sweeps, "written_by", _nothing)
 
 
 def counts_bad_weather(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +84,17 @@ def acks_and_looks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(WaitingRooms, "take", hasty)
+
+
+def thinks_that_no_room_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on with a room that always has another message, whoever waits for the slot."""
+    nobody = property(lambda _: lambda: False, lambda *_: None)
+    monkeypatch.setattr(TurnRunner, "rooms_wait", nobody, raising=False)
+
+
+def takes_others_for_dead_while_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge who is dead as soon as the store answers again, before the others can renew."""
+    monkeypatch.setattr(MongoSessions, "_in_touch", MongoSessions.live)
 
 
 def looks_at_no_room_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
