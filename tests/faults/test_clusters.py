@@ -55,6 +55,8 @@ ONE_TURN = dict.fromkeys(
 )
 # The server waits 4 to 9 s before it votes, and a vote may have to be repeated.
 ELECTION_S = 20.0
+# Longer than a session lives, so that everybody looks dead afterwards.
+SLOW_MS = 5_000
 # Longer than a call of the store may take.
 UNANSWERED_S = 4.0
 # What two writers may send meanwhile.
@@ -114,6 +116,7 @@ async def test_every_stream_is_kept_by_three(stack: ClusteredStack) -> None:
 async def test_turns_outlive_the_primary_of_mongodb(stack: ClusteredStack) -> None:
     """While it is away nobody takes a turn over: each runs once and says its whole text, once."""
     limits = httpx.Limits(max_connections=None)
+    quick = _elects_after(stack, SLOW_MS)
     async with httpx.AsyncClient(timeout=20, limits=limits) as http, _frames(stack) as frames:
         client = RoomClient(stack.urls, stack.headers, http)
         rooms = await asyncio.gather(*(client.rent() for _ in range(ROOMS)))
@@ -124,6 +127,7 @@ async def test_turns_outlive_the_primary_of_mongodb(stack: ClusteredStack) -> No
         await asyncio.gather(*(client.follow(room, until="actor:turn_end") for room in rooms))
         logs = await asyncio.gather(*(client.log(room) for room in rooms))
     _bring_back(stack, primary)
+    _elects_after(stack, quick)
     for log in logs:
         assert Counter(event["event_type"] for event in log) == ONE_TURN
         output, end = (_only(log, name) for name in ("actor:output", "actor:turn_end"))
@@ -275,6 +279,17 @@ def _writers_of(stack: ClusteredStack, name: str, room: str) -> dict[int, str]:
 def _only(log: list[Record], event_type: str) -> Record:
     (event,) = (event for event in log if event["event_type"] == event_type)
     return event
+
+
+def _elects_after(stack: ClusteredStack, ms: int) -> int:
+    """Have MongoDB miss its primary after that time, and return after which it did before."""
+    with MongoClient[Record](stack.mongo_url) as client:
+        config = client.admin.command("replSetGetConfig")["config"]
+        before = int(config["settings"]["electionTimeoutMillis"])
+        config["settings"]["electionTimeoutMillis"] = ms
+        config["version"] += 1
+        client.admin.command("replSetReconfig", config)
+    return before
 
 
 def _bring_back(stack: ClusteredStack, *names: str) -> None:

@@ -16,10 +16,10 @@ from abbotik_room_worker import handlers, keeper
 from abbotik_room_worker.adapters.sessions import MongoSessions
 from abbotik_room_worker.adapters.sweeps import MongoSweeps
 from abbotik_room_worker.care import Care
+from abbotik_room_worker.commits import Applied
 from abbotik_room_worker.domain import decide as decisions
 from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.handlers import WaitingRooms
-from abbotik_room_worker.keeper import Applied
 from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.log_writer import Committed
@@ -94,7 +94,7 @@ def thinks_that_no_room_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def takes_others_for_dead_while_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge who is dead as soon as the store answers again, before the others can renew."""
-    monkeypatch.setattr(MongoSessions, "_in_touch", MongoSessions.live)
+    monkeypatch.setattr(MongoSessions, "_in_touch", property(lambda _: True))
 
 
 def looks_at_no_room_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
