@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from abbotik_contracts.room_commands import RentRoom, RoomCommand
-from abbotik_contracts.room_log import LogEntry, Record, StoredTurn, room_record
+from abbotik_contracts.room_log import LogEntry, Record, StoredTurn
+from abbotik_contracts.room_views import room_record
 from abbotik_contracts.subjects import room_events
 from abbotik_gateway.domain.keyed import RUNNING_MS, Keyed
 from abbotik_gateway.domain.outcome import Outcome, read_outcome

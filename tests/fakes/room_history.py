@@ -6,14 +6,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from abbotik_contracts.room_log import (
-    LogEntry,
-    Record,
-    StoredEvent,
-    StoredState,
-    entry_id,
-    wire_events,
-)
+from abbotik_contracts.room_log import LogEntry, Record, StoredEvent, StoredState, entry_id
+from abbotik_contracts.room_views import wire_events
 from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_runtime.ids import uuid7
 

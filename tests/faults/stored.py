@@ -10,7 +10,8 @@ from bson import encode
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 
-from abbotik_contracts.room_log import LogEntry, message_record, message_state, wire_events
+from abbotik_contracts.room_log import LogEntry
+from abbotik_contracts.room_views import message_record, message_state, wire_events
 from tests.faults.history import Entry, Record, RoomLog
 
 

@@ -10,7 +10,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from abbotik_contracts.room_commands import RoomCommand
-from abbotik_contracts.room_log import first_event_seq, running_turn, wire_events
+from abbotik_contracts.room_log import first_event_seq
+from abbotik_contracts.room_views import running_turn, wire_events
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.domain.draft import Decision, Refusal
 from abbotik_room_worker.domain.room import Room

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 
-from abbotik_contracts.room_log import LogEntry, Record, wire_events
+from abbotik_contracts.room_log import LogEntry, Record
+from abbotik_contracts.room_views import wire_events
 from tests.simulation.worker import MAX_QUEUE
 from tests.simulation.world import World
 from tests.unit.room_worker.sound_log import SoundLog

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from abbotik_contracts.room_log import Record, wire_events
+from abbotik_contracts.room_log import Record
+from abbotik_contracts.room_views import wire_events
 from abbotik_gateway.adapters.room_log import MongoRoomLog
 from abbotik_gateway.domain.caller import Caller
 from abbotik_gateway.domain.problem import Problem

@@ -9,7 +9,8 @@ from random import Random
 
 from abbotik_contracts.room_bodies import InterruptBody, MessageBody, ReleaseBody, RentBody
 from abbotik_contracts.room_commands import InterruptRoom, PostMessage, ReleaseRoom, RentRoom
-from abbotik_contracts.room_log import Record, wire_events
+from abbotik_contracts.room_log import Record
+from abbotik_contracts.room_views import wire_events
 from abbotik_room_worker.executors.tools import built_in
 from tests.simulation import virtual_time
 from tests.simulation.checks import check

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abbotik_contracts.room_log import LogEntry, Record, entry_id, first_event_seq, wire_events
+from abbotik_contracts.room_log import LogEntry, Record, entry_id, first_event_seq
+from abbotik_contracts.room_views import wire_events
 from abbotik_kernel.chain import Chain, Mark
 from abbotik_runtime.canonical import canonical, hashed
 

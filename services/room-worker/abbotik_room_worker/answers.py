@@ -9,14 +9,8 @@ from abbotik_contracts.errors import ERRORS
 from abbotik_contracts.policies import Actor
 from abbotik_contracts.providers import provider_named
 from abbotik_contracts.room_config import RoomConfig
-from abbotik_contracts.room_log import (
-    LogEntry,
-    Record,
-    first_event_seq,
-    message_record,
-    message_state,
-    room_record,
-)
+from abbotik_contracts.room_log import LogEntry, Record, first_event_seq
+from abbotik_contracts.room_views import message_record, message_state, room_record
 from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.domain.room import Room
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from abbotik_contracts.room_log import LogEntry, StoredEvent, entry_id, wire_event
+from abbotik_contracts.room_log import LogEntry, StoredEvent, entry_id
+from abbotik_contracts.room_views import wire_event
 from abbotik_room_worker.domain.draft import Draft, Refusal
 from abbotik_room_worker.domain.room import Room
 from abbotik_runtime.canonical import hashed

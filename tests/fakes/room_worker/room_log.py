@@ -12,7 +12,8 @@ from bson import decode, encode
 from pydantic import JsonValue
 
 from abbotik_contracts.large_content import whole
-from abbotik_contracts.room_log import LogEntry, Record, StoredMessage, wire_events
+from abbotik_contracts.room_log import LogEntry, Record, StoredMessage
+from abbotik_contracts.room_views import wire_events
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_runtime.log_reader import Configured

@@ -27,7 +27,8 @@ from abbotik_contracts.room_commands import (
     encode,
     verb,
 )
-from abbotik_contracts.room_log import LogEntry, Record, wire_events
+from abbotik_contracts.room_log import LogEntry, Record
+from abbotik_contracts.room_views import wire_events
 from abbotik_contracts.subjects import HEADER_REPLY, room_command
 from abbotik_kernel.outcome import Done, Outcome
 from abbotik_room_worker.care import Care

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from abbotik_contracts.room_log import LogEntry, wire_events
+from abbotik_contracts.room_log import LogEntry
+from abbotik_contracts.room_views import wire_events
 from abbotik_kernel.chain import Mark
 from abbotik_runtime.canonical import hashed
 from abbotik_runtime.log_check import LogCheck

@@ -13,6 +13,8 @@ from abbotik_contracts.room_log import (
     StoredTurn,
     entry_id,
     first_event_seq,
+)
+from abbotik_contracts.room_views import (
     message_record,
     message_state,
     room_record,

@@ -9,14 +9,8 @@ from uuid import UUID
 
 import rfc8785
 
-from abbotik_contracts.room_log import (
-    LogEntry,
-    Record,
-    StoredLease,
-    entry_id,
-    message_state,
-    wire_events,
-)
+from abbotik_contracts.room_log import LogEntry, Record, StoredLease, entry_id
+from abbotik_contracts.room_views import message_state, wire_events
 from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_room_worker.domain.due import due_at, wants_turn
 from abbotik_room_worker.domain.lifecycle import ROOM, RoomStatus

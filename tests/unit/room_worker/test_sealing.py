@@ -9,7 +9,8 @@ import pytest
 import rfc8785
 from bson import decode, encode
 
-from abbotik_contracts.room_log import entry_id, wire_events
+from abbotik_contracts.room_log import entry_id
+from abbotik_contracts.room_views import wire_events
 from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_room_worker.domain.draft import Refusal
 from abbotik_room_worker.domain.lifecycle import RoomStatus

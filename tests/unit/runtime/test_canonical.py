@@ -11,7 +11,8 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from abbotik_contracts.room_log import Record, wire_event
+from abbotik_contracts.room_log import Record
+from abbotik_contracts.room_views import wire_event
 from abbotik_runtime.canonical import canonical, hashed
 
 _EXACT = 2**53

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from pymongo import DESCENDING
 
-from abbotik_contracts.room_log import Record, StoredState, room_record
+from abbotik_contracts.room_log import Record, StoredState
+from abbotik_contracts.room_views import room_record
 from abbotik_gateway.adapters.away import mongo_away
 from abbotik_gateway.domain.paging import ListPlace
 from abbotik_runtime.mongo import Database

@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from abbotik_contracts.large_content import whole
-from abbotik_contracts.room_log import (
-    LogEntry,
-    Record,
-    StoredMessage,
-    StoredState,
-    StoredTurn,
-    message_record,
-    message_state,
-)
+from abbotik_contracts.room_log import LogEntry, Record, StoredMessage, StoredState, StoredTurn
+from abbotik_contracts.room_views import message_record, message_state
 from abbotik_gateway.ports import Contents
 
 

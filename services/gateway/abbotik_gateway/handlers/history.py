@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from abbotik_contracts.room_log import LogEntry, Record, room_record, wire_events
+from abbotik_contracts.room_log import LogEntry, Record
+from abbotik_contracts.room_views import room_record, wire_events
 from abbotik_gateway.domain.history import (
     MAX_BYTES,
     ROOM_BYTES,

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from abbotik_contracts.room_log import (
-    LogEntry,
-    Record,
-    StoredTurn,
-    room_record,
-    running_turn,
-    turn_record,
-)
+from abbotik_contracts.room_log import LogEntry, Record, StoredTurn
+from abbotik_contracts.room_views import room_record, running_turn, turn_record
 from abbotik_gateway.domain.history import MAX_BYTES, Sized, Window, fitting, sized
 from abbotik_gateway.domain.problem import Problem
 from abbotik_gateway.handlers.contents import Found, found_in, shown

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 from pymongo.asynchronous.database import AsyncDatabase
 
 from abbotik_contracts.large_content import whole
-from abbotik_contracts.room_log import LogEntry, Record, StoredMessage, wire_events
+from abbotik_contracts.room_log import LogEntry, Record, StoredMessage
+from abbotik_contracts.room_views import wire_events
 from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import RoomKey

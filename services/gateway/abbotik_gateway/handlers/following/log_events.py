@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from abbotik_contracts.room_log import LogEntry, wire_events
+from abbotik_contracts.room_log import LogEntry
+from abbotik_contracts.room_views import wire_events
 from abbotik_gateway.domain.feed import Event, event_of
 from abbotik_gateway.handlers.seen import SeenRevs
 from abbotik_gateway.ports import RoomLog
