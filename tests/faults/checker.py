@@ -146,6 +146,7 @@ def _epochs(log: RoomLog) -> Iterator[Violation]:
 def _turns(log: RoomLog) -> Iterator[Violation]:
     running: str | None = None
     epoch = outputs = 0
+    ends = _giving_up(log)
     for event in log.events:
         event_type, place = event["event_type"], f"event {event['seq']} ({event['event_type']})"
         if event_type == "actor:turn_start":
@@ -157,7 +158,7 @@ def _turns(log: RoomLog) -> Iterator[Violation]:
             yield Violation("I6/C5", log.room, what)
         elif running is not None and event_type == "room:recovered":
             epoch = event["epoch"]
-        elif running is not None and event["epoch"] != epoch and not _in_place(event, epoch):
+        elif running is not None and event["epoch"] != epoch and not _in_place(event, epoch, ends):
             yield Violation("I6/C5", log.room, f"{place} has epoch {event['epoch']}, not {epoch}")
         outputs += event_type == "actor:output"
         if event_type == "actor:turn_end":
@@ -165,11 +166,23 @@ def _turns(log: RoomLog) -> Iterator[Violation]:
             running = None
 
 
-def _in_place(event: Record, epoch: int) -> bool:
-    """Say whether it ends a turn in place of a holder that let a deadline pass."""
-    closes = event["event_type"] in ("tool:end", "error", "actor:turn_end")
-    completes = event["payload"].get("status") == "completed"
-    return event["epoch"] == epoch + 1 and closes and not completes
+def _giving_up(log: RoomLog) -> set[int]:
+    """Return the seqs of all events that came with the end of a turn that did not complete."""
+    return {
+        event["seq"]
+        for entry in log.entries
+        if any(end["payload"]["status"] != "completed" for end in entry.of("actor:turn_end"))
+        for event in entry.events
+    }
+
+
+def _in_place(event: Record, epoch: int, ends: set[int]) -> bool:
+    """Say whether it came with an end in place of a holder that let a deadline pass.
+
+    Whoever ends the turn keeps what else is due in the room, the occurrences of its schedule too.
+    """
+    goes_on = event["event_type"] in ("actor:output", "tool:start")
+    return event["epoch"] == epoch + 1 and event["seq"] in ends and not goes_on
 
 
 def _tool_calls(log: RoomLog) -> Iterator[Violation]:

@@ -177,3 +177,18 @@ def test_each_corruption_is_named(
     corrupt(history)
     found = violations(history)
     assert [one for one in found if one.promise == promise and says in one.what], found
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_else_is_due_may_come_with_an_end_in_place(apart: bool) -> None:
+    """An occurrence in the entry that gives a turn up has its epoch; one before it has not."""
+    history = sound()
+    *before, ended = history.logs[0].entries
+    at = "2026-01-31T09:30:00.000Z"
+    wake = event("room:wake", 2, 5, cause="schedule", scheduled_for=at, occurrence_id="o")
+    wake["payload"] |= {"outcome": "skipped", "reason": "overlap"}
+    end = {**ended.events[-1], "epoch": 5}
+    end["payload"] = {**end["payload"], "status": "interrupted"}
+    entries = [[wake], [end]] if apart else [[wake, end]]
+    with_entries(history, [*before, *(replace(ended, events=events) for events in entries)])
+    assert any("(room:wake) has epoch 5, not 4" in str(one) for one in violations(history)) == apart

@@ -21,13 +21,14 @@ _MARKS = {"ok": "ok   ", "warning": "WARN ", "wrong": "WRONG"}
 _OF_THE_SERVER = "_id_"
 
 Index = Mapping[str, Any]
+Level = Literal["ok", "warning", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one look found. What is ``wrong`` says where it is and what to do."""
 
-    level: Literal["ok", "warning", "wrong"]
+    level: Level
     text: str
 
     @property
@@ -118,29 +119,24 @@ def of_indexes(
     collections: Mapping[str, tuple[Mapping[str, Index], Sequence[IndexModel]]],
 ) -> list[Finding]:
     """Compare the indexes of each collection, those that it has with those that are declared."""
-    absent, other, extra = list[str](), list[str](), list[str]()
+    absent, other, refusing, slowing = list[str](), list[str](), list[str](), list[str]()
     for collection, (made, declared) in collections.items():
         wanted = {str(index.document["name"]): index.document for index in declared}
         absent += [f"{collection}.{name}" for name in wanted if name not in made]
-        extra += [f"{collection}.{name}" for name in made if name not in {*wanted, _OF_THE_SERVER}]
-        both = [name for name in wanted if name in made]
-        other += [
-            f"{collection}.{name}"
-            for name in both
-            if _meaning(made[name]) != _meaning(wanted[name])
-        ]
-    told = (
-        (absent, "are missing", "run `abbotik provision`"),
-        (other, "are not as declared", "stop all workers, drop them, provision"),
-        (
-            extra,
-            "are not declared",
-            "drop them: each slows every commit, a unique one refuses some",
-        ),
+        for name, index in made.items():
+            if name in wanted and _meaning(index) != _meaning(wanted[name]):
+                other.append(f"{collection}.{name}")
+            if name not in {*wanted, _OF_THE_SERVER}:
+                (refusing if index.get("unique") else slowing).append(f"{collection}.{name}")
+    told: tuple[tuple[Level, list[str], str], ...] = (
+        ("wrong", absent, "are missing ({}): run `abbotik provision`"),
+        ("wrong", other, "are not as declared ({}): stop all workers, drop them, provision"),
+        ("wrong", refusing, "are not declared, and unique ({}): drop them, they refuse commits"),
+        ("warning", slowing, "are not declared ({}): each slows every commit"),
     )
     found = [
-        Finding("wrong", f"indexes {what} ({', '.join(names)}): {do}")
-        for names, what, do in told
+        Finding(level, f"indexes {what.format(', '.join(names))}")
+        for level, names, what in told
         if names
     ]
     return found or [Finding("ok", "all indexes are as declared")]

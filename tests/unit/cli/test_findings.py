@@ -115,18 +115,21 @@ def test_indexes_as_declared() -> None:
 def test_absent_other_and_extra_indexes_are_told_apart() -> None:
     """Each kind in a sentence of its own, with what to do."""
     other = {**MADE, "forget": {**MADE["forget"], "expireAfterSeconds": 5}}
-    extra = {**MADE, "by_hand": {"v": 2, "key": [("x", 1)], "unique": True}}
+    unique = {**MADE, "by_hand": {"v": 2, "key": [("x", 1)], "unique": True}}
+    slow = {**MADE, "by_hand": {"v": 2, "key": [("x", 1)]}}
     found = findings.of_indexes(
-        {"a": ({}, DECLARED), "b": (other, DECLARED), "c": (extra, DECLARED)}
+        {
+            "a": ({}, DECLARED),
+            "b": (other, DECLARED),
+            "c": (unique, DECLARED),
+            "d": (slow, DECLARED),
+        }
     )
-    assert {one.level for one in found} == {"wrong"}
-    assert [one.text for one in found] == [
-        "indexes are missing (a.forget): run `abbotik provision`",
-        "indexes are not as declared (b.forget): stop all workers, drop them, provision",
-        (
-            "indexes are not declared (c.by_hand): "
-            "drop them: each slows every commit, a unique one refuses some"
-        ),
+    assert [one.line for one in found] == [
+        "WRONG indexes are missing (a.forget): run `abbotik provision`\n",
+        "WRONG indexes are not as declared (b.forget): stop all workers, drop them, provision\n",
+        "WRONG indexes are not declared, and unique (c.by_hand): drop them, they refuse commits\n",
+        "WARN  indexes are not declared (d.by_hand): each slows every commit\n",
     ]
 
 
