@@ -187,12 +187,16 @@ class EventStream(Response):
                 begun, self._begun = self._begun, None
                 await begun
                 self._sending = False
-            if not outbox.empty:
-                body = outbox.take()
-                last = outbox.finished and outbox.empty
-                await self._send_out(body, more=not last)
-                if last:
-                    return
+            if not outbox.empty and await self._send_next():
+                return
+
+    async def _send_next(self) -> bool:
+        """Send some of what queued up, and say whether it was the last."""
+        # The frame of the task would keep the bytes for as long as it waits; this one ends.
+        body = self.outbox.take()
+        last = self.outbox.finished and self.outbox.empty
+        await self._send_out(body, more=not last)
+        return last
 
     async def _send_out(self, body: bytes, *, more: bool) -> None:
         self._sent_at = self._loop.time()
