@@ -35,7 +35,8 @@ async def run(_: Namespace) -> int:
                 wrong += finding.level == "wrong"
                 terminal.show(finding.line)
     terminal.show((await sandbox()).line)
-    terminal.say("all is well" if not wrong else f"{wrong} things are wrong")
+    things = "1 thing is wrong" if wrong == 1 else f"{wrong} things are wrong"
+    terminal.say(things if wrong else "all is well")
     return 1 if wrong else 0
 
 
