@@ -117,8 +117,6 @@ class Performance:
             raise TurnFailedError(
                 "PROVIDER_NOT_CONFIGURED", f"provider {turn.provider!r} is not configured here"
             )
-        if not await self._tenure.stands():
-            raise LeaseLostError
         for attempt in itertools.count():
             try:
                 if self._room.last_event_seq > turn.first_event_seq:
@@ -127,6 +125,9 @@ class Performance:
                 break
             except UnavailableError:
                 await asyncio.sleep(_AGAIN.delay(attempt))
+        # Last, since what was read may have been waited for.
+        if not await self._tenure.stands():
+            raise LeaseLostError
         return await executor.run(self._input(content), self)
 
     def _input(self, content: str) -> TurnInput:

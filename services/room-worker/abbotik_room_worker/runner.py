@@ -175,7 +175,10 @@ class TurnRunner:
                 following = await self._finish(held, ended)
                 if following is None or following.turn is None:
                     return
-                held.turn = following.turn
+                if self.slots.held.get(held.key) is not held:
+                    # Dropped meanwhile: what was read is older than that.
+                    return
+                held.turn, held.rev = following.turn, following.rev
                 held.turns += 1
                 held.performance = Performance(self._performer, held.key, following, following.turn)
                 _pass_on_stop(held.performance, following)
@@ -204,11 +207,16 @@ class TurnRunner:
     async def _after_all(self, held: _Held) -> Room | None:
         """Look what became of a turn that had ended already: by us, unheard, or by another."""
         log.info("turn.ended_already", room=held.key[1], turn=held.turn.id)
-        try:
-            return await self._keeper.refresh(held.key)
-        except UnavailableError:
-            # The sweep for rooms that this session holds and nobody runs finds it.
-            return None
+        while True:
+            lapses = self._sessions.lapses
+            try:
+                room = await self._keeper.refresh(held.key)
+            except UnavailableError:
+                # The sweep for rooms that this session holds and nobody runs finds it.
+                return None
+            # The room was read before its projection was waited for.
+            if self._sessions.lapses == lapses:
+                return room
 
     def _finish_command(
         self, held: _Held, ended: Ended, output_id: str, blob: str | None

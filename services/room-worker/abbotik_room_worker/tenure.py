@@ -8,6 +8,7 @@ import itertools
 from abbotik_kernel.retry import Backoff
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.ports import RoomKey, Sessions, UnavailableError
+from abbotik_runtime.uncancelled import begun
 
 _AGAIN = Backoff(first=0.05, ceiling=0.25)
 
@@ -42,7 +43,8 @@ class Tenure:
             await in_touch(self._sessions)
             lapses = self._sessions.lapses
             try:
-                room = await self._keeper.refresh(self._key)
+                # A turn is stopped at any moment; MongoDB's driver must not be.
+                room = await asyncio.shield(begun(self._keeper.refresh(self._key)))
             except UnavailableError:
                 await asyncio.sleep(_AGAIN.delay(attempt))
                 continue

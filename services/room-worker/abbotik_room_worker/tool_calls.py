@@ -59,10 +59,12 @@ class ToolCalls:
         events = await self._with.room_log.events_of_turn(
             self._key, self._turn.id, self._turn.first_event_seq
         )
-        for event in events:
-            payload = event["payload"]
-            if event["event_type"] == "tool:end" and isinstance(payload, dict):
-                self._settled.append(_settled_call(payload))
+        # Anew each time: it is asked again where what follows it fails.
+        self._settled = [
+            _settled_call(payload)
+            for event in events
+            if event["event_type"] == "tool:end" and isinstance(payload := event["payload"], dict)
+        ]
 
     async def call(self, name: str, arguments: Record) -> Record:
         """Run a tool, or return what it returned before. Raises LeaseLostError."""

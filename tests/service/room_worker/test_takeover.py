@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
 
 from abbotik_contracts.room_log import Record
 from abbotik_kernel.outcome import Done
+from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.domain.takeover import MAX_RECOVERIES_WITHOUT_PROGRESS
+from abbotik_room_worker.ports import RoomKey, UnavailableError
+from abbotik_runtime.log_reader import Configured
 from tests.eventually import eventually
 from tests.fakes.room_worker.sessions import EXPIRY_MS
 from tests.service.room_worker.house import TENANT, House, Worker
@@ -88,6 +92,28 @@ async def test_settled_calls_are_not_run_again(house: House) -> None:
     assert house.outputs(room) == ['{"ran": 1}\n{"ran": 1}']
     assert len(house.payloads(room, "tool:start")) == 2
     assert house.log(room)[-1]["state"]["usage"]["tool_calls"] == 2
+
+
+async def test_settled_calls_are_answered_once_however_often_they_were_read(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read after them may have to be waited for, and then they are read again."""
+    dying, other = await house.worker("w1"), await house.worker("w2")
+    first, second = Counting(idempotent=False), Counting(idempotent=False)
+    dying.tools["count"], other.tools["count"] = first, second
+    content, tries = other.room_log.content, itertools.count()
+
+    async def late(key: RoomKey, message_id: str) -> str:
+        if next(tries) == 0:
+            raise UnavailableError("not yet")
+        return await content(key, message_id)
+
+    monkeypatch.setattr(other.room_log, "content", late)
+    room = await _holding(house, dying, '!tool count {"n":1}\n!wait 5\n!tool count {"n":2}')
+    await dying.killed()
+    await _taken_over(house, other)
+    assert (first.ran, second.ran) == ([{"n": 1}], [{"n": 2}])
+    assert len(house.payloads(room, "tool:end")) == 2
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
@@ -252,6 +278,119 @@ async def test_call_that_was_left_open_is_not_run_after_a_lapse(house: House) ->
     other.pauses.go()
     await other.rested()
     assert (again.ran, once.ran) == ([], [{}])
+
+
+async def test_turn_that_was_lost_while_its_message_was_read_is_not_begun(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB may be away for as long as a takeover takes; the model is asked by its holder."""
+    dying, other, third = [await house.worker(name) for name in ("w1", "w2", "w3")]
+    room = await _holding(house, dying, "!wait 5\n!say done")
+    await dying.killed()
+    content, asked, back = other.room_log.content, asyncio.Event(), asyncio.Event()
+
+    async def late(key: RoomKey, message_id: str) -> str:
+        asked.set()
+        await back.wait()
+        return await content(key, message_id)
+
+    monkeypatch.setattr(other.room_log, "content", late)
+    await house.expire(other)
+    await other.care.recover()
+    await asked.wait()
+    await _taken_over(house, third)
+    await other.sessions.renew()
+    back.set()
+    await other.rested()
+    assert other.pauses.asked == []
+    assert house.outputs(room) == ["done"]
+
+
+async def test_stop_cuts_no_question_whose_turn_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call of MongoDB's driver that is cut off may take the driver along."""
+    holder = await house.worker()
+    room = await _holding(house, holder, "!wait 5\n!tool echo {}")
+    load, asked, back = holder.room_log.load, asyncio.Event(), asyncio.Event()
+    ends: list[str] = []
+
+    async def late(key: RoomKey, known: Configured | None = None) -> Room | None:
+        asked.set()
+        try:
+            await back.wait()
+        finally:
+            ends.append("in peace" if back.is_set() else "cut")
+        return await load(key, known)
+
+    house.clock.advance(60_000)
+    await holder.sessions.renew()
+    monkeypatch.setattr(holder.room_log, "load", late)
+    holder.pauses.go()
+    await asked.wait()
+    holder.runner.slots.held[TENANT, room].performance.stop(hard=True)
+    await asyncio.sleep(0)
+    back.set()
+    await holder.rested()
+    assert set(ends) == {"in peace"}
+
+
+async def _ended_unheard(house: House, holder: Worker) -> str:
+    """Return a room whose end of a turn was committed unheard, with the claim of the next one.
+
+    The holder has read so, and waits until the room is projected.
+    """
+    room = await _holding(house, holder, "!wait 5\n!say first")
+    await holder.ask(house.message(room, "!wait 5\n!say second"))
+    await holder.keeper.drain()
+    holder.room_log.weather.append("unheard")
+    holder.projections.gate.clear()
+    holder.pauses.go()
+    await eventually(lambda: len(holder.keeper._commits._projecting) == 1)
+    return room
+
+
+async def test_turn_that_was_dropped_while_its_end_was_looked_for_goes_on_elsewhere(
+    house: House,
+) -> None:
+    """What the holder had read is older than that."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room = await _ended_unheard(house, holder)
+    asked = len(holder.pauses.asked)
+    other.pauses.hold()
+    await house.expire(other)
+    await other.care.recover()
+    await other.pauses.reached.wait()
+    await holder.sessions.renew()
+    looking = asyncio.create_task(holder.keeper.refresh((TENANT, room)))
+    await eventually(lambda: not holder.runner.runs((TENANT, room)))
+    holder.projections.gate.set()
+    await looking
+    await holder.rested()
+    assert len(holder.pauses.asked) == asked
+    other.pauses.go()
+    await other.rested()
+    assert house.outputs(room) == ["first", "second"]
+
+
+async def test_stop_that_came_while_the_end_before_was_looked_for_is_told_again(
+    house: House,
+) -> None:
+    """The turn that had ended heard of it, in the place of the one that runs."""
+    holder, other = await house.worker("w1"), await house.worker("w2")
+    room = await _ended_unheard(house, holder)
+    await other.ask(house.interrupt(room))
+    await other.keeper.drain()
+    holder.pauses.hold()
+    looking = asyncio.create_task(holder.keeper.refresh((TENANT, room)))
+    await eventually(lambda: len(holder.keeper._commits._projecting) == 2)
+    holder.projections.gate.set()
+    await looking
+    await holder.pauses.reached.wait()
+    await holder.care.look_at_own_rooms()
+    await holder.rested()
+    ends = [end["status"] for end in house.payloads(room, "actor:turn_end")]
+    assert ends == ["completed", "interrupted"]
 
 
 async def test_worker_that_is_in_touch_again_goes_on(house: House) -> None:
