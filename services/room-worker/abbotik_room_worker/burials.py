@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from abbotik_kernel.clock import Clock
@@ -42,21 +44,25 @@ class Burials:
         # By session: how often it was looked through, and when it is next, in ms.
         self._broken: dict[str, tuple[int, int]] = {}
 
-    async def bury(self, dead: DeadSession) -> None:
-        """Do what is left to do; the session is forgotten when nothing is."""
+    async def bury(self, dead: Sequence[DeadSession]) -> None:
+        """Do what is left to do for each; a session is forgotten when nothing is."""
+        still = {one.session for one in dead}
+        self._broken = {name: when for name, when in self._broken.items() if name in still}
+        for one in dead:
+            await self._bury(one)
+
+    async def _bury(self, dead: DeadSession) -> None:
         mended = await self._mended(dead)
         held = await self._sweeps.held_by(dead.session, _BATCH)
         await each(held, lambda key: self._take_over(key, dead.session))
         if mended and not held:
             log.info("session.buried", session=dead.session)
             await self._sessions.forget(dead.session)
-            self._broken.pop(dead.session, None)
 
     async def _mended(self, dead: DeadSession) -> bool:
         """Repair the projections that it owed, and say whether all are."""
-        now = self._clock.now_ms()
-        tries, not_before_ms = self._broken.get(dead.session, (0, now))
-        if now < not_before_ms:
+        tries, not_before_ms = self._broken.get(dead.session, (0, 0))
+        if self._clock.now_ms() < not_before_ms:
             return False
         left, through = Left(), dead.projected_through
         while owed := await self._sweeps.written_by(dead.session, through, _BATCH):
@@ -64,7 +70,7 @@ class Burials:
             through = owed[-1].counter
         if left.broken:
             pause_ms = round(_AGAIN.delay(tries) * 1000)
-            self._broken[dead.session] = (tries + 1, now + pause_ms)
+            self._broken[dead.session] = (tries + 1, self._clock.now_ms() + pause_ms)
         return left == Left()
 
     async def _take_over(self, key: RoomKey, session: str) -> None:

@@ -71,5 +71,4 @@ class Care:
         ]
         # The log decides: a turn that is ours and runs nowhere is begun by the refresh.
         await each(idle, self._keeper.refresh)
-        for dead in await self._sessions.dead(await self._sweeps.holders()):
-            await self._burials.bury(dead)
+        await self._burials.bury(await self._sessions.dead(await self._sweeps.holders()))
