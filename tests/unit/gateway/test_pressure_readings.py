@@ -8,7 +8,9 @@ from typing import Any
 from bson import Timestamp
 from nats.js.api import ConsumerConfig, ConsumerInfo, SequenceInfo
 
-from abbotik_gateway.adapters.pressure import STILL_S, Backlog, MajorityLag
+from abbotik_gateway.adapters.pressure import Backlog, MajorityLag
+
+STILL_S = 2.0
 
 
 def _info(delivered: int, pending: int, unsettled: int, again: int = 0) -> ConsumerInfo:
@@ -26,14 +28,14 @@ def _info(delivered: int, pending: int, unsettled: int, again: int = 0) -> Consu
 
 def test_what_is_being_handled_does_not_wait() -> None:
     """While the server goes on to deliver, what was delivered just now is in good hands."""
-    backlog = Backlog()
+    backlog = Backlog(STILL_S)
     for second in range(10):
         assert backlog.of(_info(delivered=100 * second, pending=7, unsettled=800), second) == 7
 
 
 def test_what_nobody_goes_on_with_waits() -> None:
     """Nothing was delivered for as long as a worker may be silent, and much is not settled."""
-    backlog, info = Backlog(), _info(delivered=256, pending=7, unsettled=256)
+    backlog, info = Backlog(STILL_S), _info(delivered=256, pending=7, unsettled=256)
     assert backlog.of(info, 50.0) == 7
     assert backlog.of(info, 50.0 + STILL_S - 0.1) == 7
     assert backlog.of(info, 50.0 + STILL_S) == 263
@@ -42,7 +44,7 @@ def test_what_nobody_goes_on_with_waits() -> None:
 
 def test_what_was_delivered_again_waits() -> None:
     """The server gives it out again and again to a worker that stands still."""
-    backlog = Backlog()
+    backlog = Backlog(STILL_S)
     for second in range(0, 10, 2):
         info = _info(delivered=24 * second, pending=0, unsettled=24, again=24)
         assert backlog.of(info, second) == 24

@@ -19,17 +19,17 @@ from abbotik_runtime.bus import Bus, BusUnavailable
 
 READ_EVERY_S = 1.0
 WORKERS = "workers"
-# Whoever had a message for so long without a sign has lost it: `ack_wait`. Seconds.
-STILL_S = 2.0
 
 
 class Backlog:
     """How many messages of one consumer wait.
 
     What was delivered waits too where its worker does not go on: a paused one has taken up to 256.
+    ``silence_s`` is how long a worker may have a message without a sign, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
         self._delivered = -1
         self._since = 0.0
 
@@ -38,7 +38,7 @@ class Backlog:
         delivered = info.delivered.consumer_seq if info.delivered else 0
         if delivered != self._delivered:
             self._delivered, self._since = delivered, now
-        nobody_takes = now - self._since >= STILL_S
+        nobody_takes = now - self._since >= self._silence_s
         held = info.num_ack_pending if nobody_takes else info.num_redelivered
         return (info.num_pending or 0) + (held or 0)
 
@@ -65,8 +65,9 @@ class Pressure:
         self._database = database
         self._limits = limits
         self._readings = Readings()
-        self._commands = Backlog()
-        self._turns = Backlog()
+        self._backlogs = {
+            name: Backlog(consumer(name).ack_wait_s) for name in ("room-worker", "turns")
+        }
         self._majority = MajorityLag()
 
     def check(self, verb: str) -> None:
@@ -78,21 +79,21 @@ class Pressure:
     async def read(self) -> None:
         """Read what waits at both servers, one beside the other."""
         commands, turns, store_s, projection_s = await asyncio.gather(
-            self._waiting("room-worker", self._commands),
-            self._waiting("turns", self._turns),
+            self._waiting("room-worker"),
+            self._waiting("turns"),
             self._store_s(),
             self._projection_s(),
         )
         self._readings = Readings(commands, turns, store_s, projection_s)
 
-    async def _waiting(self, name: str, backlog: Backlog) -> int:
+    async def _waiting(self, name: str) -> int:
         declared = consumer(name)
         try:
             info = await self._bus.js.consumer_info(declared.stream, declared.name)
         except (BusUnavailable, nats.errors.Error):
             # Away: publishing says so by itself, and readiness too.
             return 0
-        return backlog.of(info, monotonic())
+        return self._backlogs[name].of(info, monotonic())
 
     async def _store_s(self) -> float:
         began = monotonic()
@@ -103,7 +104,10 @@ class Pressure:
             # No answer at all: commands wait at NATS, and their senders hear 503 for that.
             return 0.0
         now = monotonic()
-        return max(now - began, self._majority.of(hello["lastWrite"], now))
+        # mongos has none.
+        last_write = hello.get("lastWrite")
+        lag = self._majority.of(last_write, now) if last_write else 0.0
+        return max(now - began, lag)
 
     async def _projection_s(self) -> float:
         """Return the worst that a live worker said of itself with its last sign of life."""

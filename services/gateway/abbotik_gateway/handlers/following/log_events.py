@@ -18,7 +18,7 @@ from abbotik_gateway.streams import Head, Page
 _FIRST_ENTRIES = 32
 _MORE_ENTRIES = 224
 # A page ends with the event that reaches this many bytes.
-PAGE_BYTES = 128 * 1024
+PAGE_BYTES = 48 * 1024
 
 
 class LogEvents:
