@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import rfc8785
 
-from tests.faults.checker import GENESIS
+from tests.faults.checker import GENESIS, violations
 from tests.faults.history import Call, Entry, Fault, History, Record, RoomLog, Sightings
+from tests.faults.rules.violation import Kind
 
 ROOM = "0198c0de-0000-7000-8000-000000000001"
 FAULT = Fault("gateway", "kill", began=100.0, healed=103.0)
@@ -100,6 +101,20 @@ def asked(what: str, told: str = "", error: str = "", **members: Any) -> Call:
     status = 409 if error else 200
     call = replace(post(0, status, error, told), what=what, key=f"{what}-1", body={})
     return replace(call, **members)
+
+
+def assert_named(
+    corrupt: Callable[[History], None], promise: str, kind: Kind | None, says: str
+) -> None:
+    """Assert that a sound history with one corruption has a violation that says what it is.
+
+    Of the right promise, and of that kind, if one is given.
+    """
+    history = sound()
+    corrupt(history)
+    found = violations(history)
+    alike = [one for one in found if one.promise == promise and kind in (None, one.kind)]
+    assert any(says in one.what for one in alike), found
 
 
 def with_events(history: History, events: list[Record]) -> None:

@@ -10,7 +10,17 @@ import pytest
 from tests.faults.checker import violations
 from tests.faults.history import History
 from tests.faults.rules.violation import Kind
-from tests.faults.sound_history import FAULT, ROOM, event, message, post, sealed, sound, with_events
+from tests.faults.sound_history import (
+    FAULT,
+    ROOM,
+    assert_named,
+    event,
+    message,
+    post,
+    sealed,
+    sound,
+    with_events,
+)
 
 
 def _released(history: History, *, turns: int = 2, after: int = 0) -> None:
@@ -298,7 +308,4 @@ def test_each_corruption_is_named(
     corrupt: Callable[[History], None], promise: str, kind: Kind, says: str
 ) -> None:
     """A history with one corruption has a violation of the right promise that says what it is."""
-    history = sound()
-    corrupt(history)
-    found = violations(history)
-    assert [one for one in found if (one.promise, one.kind) == (promise, kind) and says in one.what]
+    assert_named(corrupt, promise, kind, says)

@@ -14,6 +14,7 @@ from tests.faults.rules.violation import Kind
 from tests.faults.sound_history import (
     append,
     asked,
+    assert_named,
     last,
     patch_entry,
     post,
@@ -153,9 +154,4 @@ def test_each_corruption_is_named(
     corrupt: Callable[[History], None], promise: str, kind: Kind, says: str
 ) -> None:
     """A history with one corruption has a violation of the right promise that says what it is."""
-    history = sound()
-    corrupt(history)
-    found = violations(history)
-    assert [
-        one for one in found if (one.promise, one.kind) == (promise, kind) and says in one.what
-    ], found
+    assert_named(corrupt, promise, kind, says)

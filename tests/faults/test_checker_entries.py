@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.checker import violations
 from tests.faults.history import Entry, History, Record
-from tests.faults.sound_history import event, sound, with_entries
+from tests.faults.sound_history import assert_named, event, sound, with_entries
 
 # Where these are in the sound history.
 RECOVERED, ENDED, BEGUN = 2, 3, 4
@@ -173,10 +173,7 @@ def test_each_corruption_is_named(
     corrupt: Callable[[History], None], promise: str, says: str
 ) -> None:
     """A log with one corruption has a violation of the right promise that says what it is."""
-    history = sound()
-    corrupt(history)
-    found = violations(history)
-    assert [one for one in found if one.promise == promise and says in one.what], found
+    assert_named(corrupt, promise, None, says)
 
 
 @pytest.mark.parametrize("apart", [False, True])

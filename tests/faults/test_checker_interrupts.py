@@ -10,7 +10,7 @@ import pytest
 from tests.faults.checker import violations
 from tests.faults.history import Entry, Fault, History
 from tests.faults.rules.violation import Kind
-from tests.faults.sound_history import BEGAN, asked, event, sound, with_entries
+from tests.faults.sound_history import BEGAN, asked, assert_named, event, sound, with_entries
 
 # The interrupt is put where the second turn runs.
 INTERRUPT = 6
@@ -187,9 +187,4 @@ def test_each_corruption_is_named(
     corrupt: Callable[[History], None], promise: str, kind: Kind, says: str
 ) -> None:
     """A history with one corruption has a violation of the right promise that says what it is."""
-    history = sound()
-    corrupt(history)
-    found = violations(history)
-    assert [
-        one for one in found if (one.promise, one.kind) == (promise, kind) and says in one.what
-    ], found
+    assert_named(corrupt, promise, kind, says)
