@@ -17,6 +17,20 @@ from abbotik_runtime.settings import ServiceSettings
 from tests.eventually import eventually
 
 
+async def _refused(pressure: Pressure) -> Problem | None:
+    """Read once more, and return why a message would be refused."""
+    await pressure.read()
+    try:
+        pressure.check("message")
+    except Problem as problem:
+        return problem
+    return None
+
+
+async def _well(pressure: Pressure) -> bool:
+    return await _refused(pressure) is None
+
+
 async def test_commands_that_nobody_takes_stop_new_ones(
     streams: Bus, database: mongo.Database
 ) -> None:
@@ -24,28 +38,17 @@ async def test_commands_that_nobody_takes_stop_new_ones(
     pressure = Pressure(streams, database, Limits(commands=2, turns=2, store_s=5, projection_s=1))
     subject = subjects.room_command("acme", uuid7(), "message")
 
-    async def refused() -> Problem | None:
-        await pressure.read()
-        try:
-            pressure.check("message")
-        except Problem as problem:
-            return problem
-        return None
-
     for _ in range(2):
         await streams.publish_stored(subject, b"{}", message_id=uuid7())
-        assert await refused() is None
+        assert await _refused(pressure) is None
     await streams.publish_stored(subject, b"{}", message_id=uuid7())
     # The server counts what waits a moment after it has said that it is stored.
-    problem = await eventually(refused)
+    problem = await eventually(lambda: _refused(pressure))
     assert problem.extra == {"reason": "commands_waiting", "value": 3, "limit": 2}
     pressure.check("release")
     await streams.js.purge_stream("COMMANDS")
 
-    async def well() -> bool:
-        return await refused() is None
-
-    assert await eventually(well)
+    assert await eventually(lambda: _well(pressure))
 
 
 async def test_commands_that_somebody_took_and_keeps_count_after_a_while(
@@ -60,23 +63,12 @@ async def test_commands_that_somebody_took_and_keeps_count_after_a_while(
     taken = await streams.js.pull_subscribe_bind(worker.name, worker.stream)
     messages = await taken.fetch(3, timeout=5)
 
-    async def refused() -> Problem | None:
-        await pressure.read()
-        try:
-            pressure.check("message")
-        except Problem as problem:
-            return problem
-        return None
-
-    async def well() -> bool:
-        return await refused() is None
-
-    assert await eventually(well)
-    problem = await eventually(refused)
+    assert await eventually(lambda: _well(pressure))
+    problem = await eventually(lambda: _refused(pressure))
     assert problem.extra == {"reason": "commands_waiting", "value": 3, "limit": 2}
     for message in messages:
         await message.ack()
-    assert await eventually(well)
+    assert await eventually(lambda: _well(pressure))
 
 
 async def test_rooms_that_wait_for_a_slot_stop_new_work(
