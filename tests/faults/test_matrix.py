@@ -22,7 +22,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyStack]:
 @pytest.mark.parametrize(
     ("kind", "seed"),
     [
-        *(("kill", seed) for seed in range(3)),
+        *(("kill", seed) for seed in range(5)),
         ("pause", 0),
         ("cut-mongo", 0),
         ("cut-nats", 0),
