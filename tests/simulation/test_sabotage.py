@@ -16,13 +16,12 @@ from abbotik_contracts.room_log import LogEntry, entry_id
 from abbotik_gateway.handlers.following import log_events
 from abbotik_gateway.handlers.following.room_feed import RoomFeed
 from abbotik_kernel.clock import CorrectedClock
-from abbotik_room_worker import keeper, sealing
+from abbotik_room_worker import sealing
 from abbotik_room_worker.adapters.sessions import MongoSessions
 from abbotik_room_worker.adapters.signals import NatsSignals
 from abbotik_room_worker.care import Care
-from abbotik_room_worker.domain import decide as decisions
 from abbotik_room_worker.domain import takeover, ticks, wakes
-from abbotik_room_worker.domain.draft import Draft, Refusal
+from abbotik_room_worker.domain.draft import Draft
 from abbotik_room_worker.domain.room import Lease, Turn
 from abbotik_room_worker.domain.schedule import next_times
 from abbotik_room_worker.performance import Performance
@@ -32,6 +31,7 @@ from abbotik_room_worker.tenure import Tenure
 from abbotik_room_worker.tool_calls import ToolCalls
 from abbotik_runtime import log_writer
 from abbotik_runtime.log_writer import Appended, LogWriter, Lost
+from tests.service.room_worker.broken_builds import forgets_refusals
 from tests.simulation.life import chance, live
 from tests.simulation.network import FAIR
 from tests.simulation.scenario import Fate, dies, live_up_to, stands_still
@@ -88,17 +88,6 @@ def _keep_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(takeover, "take_over", take_over)
     monkeypatch.setattr(ticks, "take_over", take_over)
-
-
-def _forget_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tell a refusal and do not commit it, so that a redelivery may be answered otherwise."""
-    decide = decisions.decide
-
-    def careless(*args: Any) -> Any:
-        decision = decide(*args)
-        return replace(decision, lasting=True) if isinstance(decision, Refusal) else decision
-
-    monkeypatch.setattr(keeper, "decide", careless)
 
 
 def _never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +207,7 @@ _standstills = partial(_steps, fate=stands_still)
         (_believe_what_is_unsettled, _lives),
         (_leave_an_event_out, _lives),
         (_keep_the_epoch, _lives),
-        (_forget_refusals, _lives),
+        (forgets_refusals, _lives),
         (_never_sweep, _lives),
         (_declare_nobody_dead, _lives),
         (_believe_the_own_clock, _lives),
