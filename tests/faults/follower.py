@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -56,34 +57,31 @@ class Follower:
         """Read one connection's events to its end; return the status of the answer, 0 for none."""
         gateway, url = next(self._gateways)
         began, clock = time.time(), time.monotonic()
-        writer: asyncio.StreamWriter | None = None
         answer, error = Answer(0), ""
-        try:
-            async with asyncio.timeout(GIVE_UP_S):
-                where = urlsplit(url)
-                reader, writer = await asyncio.open_connection(where.hostname, where.port)
-                writer.write(self._request(query))
-                answer = await _answer(reader)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as fault:
-            error = type(fault).__name__
-        self._calls.append(
-            Call(
-                what="follow",
-                room=self._sightings.room,
-                gateway=gateway,
-                began=began,
-                took_s=time.monotonic() - clock,
-                status=answer.status or None,
-                error=error or answer.error,
+        async with AsyncExitStack() as connection:
+            try:
+                async with asyncio.timeout(GIVE_UP_S):
+                    where = urlsplit(url)
+                    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+                    connection.callback(writer.close)
+                    writer.write(self._request(query))
+                    answer = await _answer(reader)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError) as fault:
+                error = type(fault).__name__
+            self._calls.append(
+                Call(
+                    what="follow",
+                    room=self._sightings.room,
+                    gateway=gateway,
+                    began=began,
+                    took_s=time.monotonic() - clock,
+                    status=answer.status or None,
+                    error=error or answer.error,
+                )
             )
-        )
-        try:
             if answer.status == 200:
                 self._sightings.cursors.append(self._sightings.cursor)
                 await self._watch(reader)
-        finally:
-            if writer is not None:
-                writer.close()
         return answer.status
 
     async def _watch(self, reader: asyncio.StreamReader) -> None:
