@@ -43,6 +43,7 @@ ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "room_log": APPEND,
         "rooms": WRITE,
         "workers": WRITE,
+        "command_exceptions": WRITE,
         "blobs.files": STORE,
         "blobs.chunks": STORE,
     },

@@ -9,14 +9,16 @@ import pytest
 
 from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_room_worker.adapters import sessions as real_sessions
+from abbotik_room_worker.adapters.exceptions import MongoExceptions
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.sessions import MongoSessions
 from abbotik_room_worker.adapters.sweeps import MongoSweeps
-from abbotik_room_worker.ports import Contents, Projections, RoomLog, Sessions, Sweeps
+from abbotik_room_worker.ports import Contents, Exceptions, Projections, RoomLog, Sessions, Sweeps
 from abbotik_room_worker.progress import Progress
 from abbotik_runtime import mongo
 from tests.fakes.room_worker.clock import ManualClock
+from tests.fakes.room_worker.exceptions import FakeExceptions
 from tests.fakes.room_worker.projections import FakeProjections
 from tests.fakes.room_worker.room_log import FakeContents, FakeRoomLog
 from tests.fakes.room_worker.sessions import EXPIRY_MS, FakeSessions
@@ -36,6 +38,7 @@ class Stores:
 
     log: Callable[[str], RoomLog]
     contents: Contents
+    exceptions: Callable[[], Exceptions]
     projections: Projections
     sweeps: Sweeps
     session: Callable[[str], Worker]
@@ -76,6 +79,7 @@ def _memory() -> Stores:
     return Stores(
         log=lambda name: FakeRoomLog(store, name),
         contents=FakeContents(store),
+        exceptions=lambda: FakeExceptions(store),
         projections=FakeProjections(store),
         sweeps=FakeSweeps(store),
         session=session,
@@ -93,6 +97,7 @@ def _mongodb(database: mongo.Database) -> Stores:
     return Stores(
         log=lambda name: MongoRoomLog(database, name),
         contents=MongoContents(database),
+        exceptions=lambda: MongoExceptions(database),
         projections=MongoProjections(database),
         sweeps=MongoSweeps(database),
         session=session,

@@ -24,6 +24,7 @@ from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.bus import Bus
+from tests.fakes.room_worker.exceptions import FakeExceptions
 from tests.fakes.room_worker.room_log import FakeContents
 from tests.fakes.room_worker.store import MemoryStore
 from tests.simulation.bus import Server, WorkerBus
@@ -101,7 +102,14 @@ class SimWorker:
         )
         self.keeper.noticed = self.runner.noticed
         installation = Installation(SCRIPTED.id, SCRIPTED.models[0], MAX_QUEUE)
-        self._commands = RoomCommands(self.keeper, self.runner, contents, self._reply, installation)
+        self._commands = RoomCommands(
+            self.keeper,
+            self.runner,
+            contents,
+            FakeExceptions(servers.store),
+            self._reply,
+            installation,
+        )
         self._waiting = WaitingRooms(self.keeper, self.runner)
         self._reminders = Reminders(self.keeper, clock, MAX_QUEUE)
         sweeps = SimSweeps(servers.store, machine)

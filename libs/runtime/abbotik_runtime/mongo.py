@@ -50,6 +50,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     # Remembered for 24 h; the key itself is the `_id`.
     "idempotency": [IndexModel([("at", 1)], name="forget", expireAfterSeconds=24 * 3600)],
+    "command_exceptions": [IndexModel([("at", 1)], name="forget", expireAfterSeconds=24 * 3600)],
     "tickets": [IndexModel([("usable_until", 1)], name="forget", expireAfterSeconds=0)],
     "workers": [IndexModel([("expires_at", 1)], name="expiry")],
 }

@@ -9,6 +9,7 @@ from typing import NoReturn
 from abbotik_contracts.providers import SCRIPTED
 from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_kernel.retry import Backoff
+from abbotik_room_worker.adapters.exceptions import MongoExceptions
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
@@ -152,6 +153,7 @@ class RoomWorker:
             self._keeper,
             self._runner,
             contents,
+            MongoExceptions(context.database),
             replies(context.bus),
             Installation(SCRIPTED.id, SCRIPTED.models[0], context.settings.max_queue),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from abbotik_room_worker.domain.takeover import Recover
 from abbotik_room_worker.domain.ticks import Tick
 from abbotik_room_worker.domain.turns import Claim
 from abbotik_room_worker.keeper import RoomKeeper
-from abbotik_room_worker.ports import Contents, RoomKey, UnavailableError
+from abbotik_room_worker.ports import Contents, Exceptions, RoomKey, UnavailableError
 from abbotik_room_worker.runner import TurnRunner
 
 log = structlog.get_logger(__name__)
@@ -57,15 +56,16 @@ class RoomCommands:
         keeper: RoomKeeper,
         runner: TurnRunner,
         contents: Contents,
+        exceptions: Exceptions,
         reply: Reply,
         installation: Installation,
     ) -> None:
         self._keeper = keeper
         self._runner = runner
         self._contents = contents
+        self._exceptions = exceptions
         self._reply = reply
         self._installation = installation
-        self._exceptions: Counter[str] = Counter()
 
     async def handle(self, subject: str, data: bytes, headers: Mapping[str, str]) -> Outcome:
         """Decide one command. Bad weather is a Retry; only what can never work is a Reject."""
@@ -89,32 +89,36 @@ class RoomCommands:
             log.warning("command.waits", command=command.id, error=str(error))
             return Retry(_AGAIN_S)
         except Exception as error:
-            self._exceptions[command.id] += 1
-            if self._exceptions[command.id] < _MOST_EXCEPTIONS:
-                log.exception("command.broke", command=command.id)
-                return Retry(_AGAIN_S)
-            if not await self._told_broken(command):
-                return Retry(_AGAIN_S)
-            del self._exceptions[command.id]
-            return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
-        self._exceptions.pop(command.id, None)
+            log.exception("command.broke", command=command.id)
+            return await self._broke(command, error)
         return Done()
 
-    async def _told_broken(self, command: RoomCommand) -> bool:
-        """Tell the room's followers, if that at least can be done; False to try again later."""
+    async def _broke(self, command: RoomCommand, error: Exception) -> Outcome:
+        """Have it tried again, three times by all workers together; then a person decides."""
+        try:
+            exceptions = await self._exceptions.count(command.tenant, command.id)
+            if exceptions < _MOST_EXCEPTIONS:
+                return Retry(_AGAIN_S)
+            await self._tell_broken(command)
+            await self._exceptions.forget(command.tenant, command.id)
+        except UnavailableError:
+            return Retry(_AGAIN_S)
+        return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
+
+    async def _tell_broken(self, command: RoomCommand) -> None:
+        """Tell the room's followers, if that at least can be done. Raises UnavailableError."""
         key = (command.tenant, command.room)
         try:
             # It may have been carried out, and only its answer have failed.
             if await self._keeper.is_settled(key, command.id):
-                return True
+                return
             told = await self._keeper.held(key, Broken(command.id))
             if isinstance(told, Applied):
                 await told.projected
         except UnavailableError:
-            return False
+            raise
         except Exception:
             log.exception("command.broke_untold", command=command.id)
-        return True
 
     async def _read(self, tenant: str, data: bytes, headers: Mapping[str, str]) -> RoomCommand:
         digest = headers.get(HEADER_BLOB)

@@ -71,6 +71,18 @@ class Contents(Protocol):
         ...
 
 
+class Exceptions(Protocol):
+    """How often a command broke the code of whichever worker had it."""
+
+    async def count(self, tenant: str, command_id: str) -> int:
+        """Count one exception more; return how many there were. Raises UnavailableError."""
+        ...
+
+    async def forget(self, tenant: str, command_id: str) -> None:
+        """Begin anew. Raises UnavailableError."""
+        ...
+
+
 class Projections(Protocol):
     """The `rooms` collection: what lists and sweeps read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +19,16 @@ class StoredSession:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """The collections: entries by their `_id`, projections by room, sessions, blobs by name."""
+    """The collections: entries by their `_id`, projections by room, sessions, blobs by name.
+
+    ``exceptions`` are counted by tenant and command.
+    """
 
     entries: dict[str, LogEntry] = field(default_factory=dict)
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: dict[str, StoredSession] = field(default_factory=dict)
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    exceptions: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def log_of(self, tenant: str, room: str) -> list[LogEntry]:
         """Return the entries of one room of one tenant, in order."""

@@ -42,6 +42,7 @@ from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.ids import uuid7
 from tests.fakes.room_worker.clock import ManualClock
+from tests.fakes.room_worker.exceptions import FakeExceptions
 from tests.fakes.room_worker.projections import FakeProjections
 from tests.fakes.room_worker.room_log import FakeContents, FakeRoomLog
 from tests.fakes.room_worker.sessions import EXPIRY_MS, FakeSessions
@@ -88,6 +89,7 @@ class Worker:
         self.name = name
         self.room_log = FakeRoomLog(house.store, name)
         self.contents = FakeContents(house.store)
+        self.exceptions = FakeExceptions(house.store)
         self.projections = FakeProjections(house.store)
         self.pauses = Pauses()
         self.waiting_rooms = False
@@ -131,6 +133,7 @@ class Worker:
             self.keeper,
             self.runner,
             self.contents,
+            self.exceptions,
             self._reply,
             Installation(SCRIPTED.id, SCRIPTED.models[0], max_queue=MAX_QUEUE),
         )

@@ -100,8 +100,35 @@ async def test_three_exceptions_refuse_a_command_for_good(house: House) -> None:
     outcome = await worker.handle(command)
     assert isinstance(outcome, Reject)
     assert (outcome.code, outcome.cause) == ("COMMAND_BROKE", "ZeroDivisionError: a bug")
+    assert isinstance(await worker.handle(command), Retry), "sent again by a person it begins anew"
     worker.room_log.broken = None
     assert len(house.log(room)) == 1
+
+
+async def test_all_workers_count_exceptions_together(house: House) -> None:
+    """Whichever has it, also one that was started since: three are enough."""
+    room = await house.rent(await house.worker())
+    command = house.message(room, "hello")
+    outcomes = []
+    for name in ("w2", "w3", "w4"):
+        worker = await house.worker(name)
+        worker.room_log.broken = ZeroDivisionError("a bug")
+        outcomes.append(await worker.handle(command))
+    assert [type(outcome) for outcome in outcomes] == [Retry, Retry, Reject]
+
+
+async def test_exception_that_cannot_be_counted_makes_no_dead_letter(house: House) -> None:
+    """It is tried again until the store says how often it broke."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    command = house.message(room, "hello")
+    worker.room_log.broken = ZeroDivisionError("a bug")
+    worker.exceptions.away = True
+    for _ in range(4):
+        assert isinstance(await worker.handle(command), Retry)
+    worker.exceptions.away = False
+    outcomes = [await worker.handle(command) for _ in range(3)]
+    assert isinstance(outcomes[-1], Reject)
 
 
 async def test_room_tells_of_a_command_that_broke(
