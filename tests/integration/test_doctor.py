@@ -60,6 +60,8 @@ async def _session(
     """Begin a session whose process has a wrong clock, or was renewed long ago."""
     clock = CorrectedClock(SystemClock(shift_ms))
     session = MongoSessions(database, name, Progress(), clock)
+    # The second one tells what was heard with the first.
+    await session.renew()
     await session.renew()
     if ago_s:
         then = {"$subtract": ["$$NOW", ago_s * 1000]}

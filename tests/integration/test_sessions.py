@@ -21,6 +21,19 @@ from tests.eventually import eventually
 from tests.integration.cutting_proxy import CuttingProxy
 
 
+class SlowWay:
+    """A right clock; every other look at it, the one before asking, was long ago."""
+
+    def __init__(self) -> None:
+        self.asked_earlier_ms = 0
+        self._asking = False
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970, UTC."""
+        self._asking = not self._asking
+        return SystemClock().now_ms() - (self.asked_earlier_ms if self._asking else 0)
+
+
 def wall(shift_ms: int = 0) -> CorrectedClock:
     """Return a clock that is that wrong until it hears better."""
     return CorrectedClock(SystemClock(shift_ms))
@@ -73,8 +86,19 @@ async def test_worker_hears_the_time_with_each_renewal(
     assert session.begun.is_set()
     server_ms = (await _now(database)).timestamp() * 1000
     assert abs(clock.now_ms() - server_ms) < 1000
-    told = await database[WORKERS].find_one({}) or {}
-    assert abs(told["clock_off_ms"] - shift_ms) < 1000
+    await session.renew()
+    assert abs(await _told_clock_off_ms(database) - shift_ms) < 1000
+
+
+async def test_renewal_that_takes_its_time_is_no_wrong_clock(database: mongo.Database) -> None:
+    """Two seconds between the asking and the database's time are the way there."""
+    local = SlowWay()
+    session = MongoSessions(database, "w1", Progress(), CorrectedClock(local))
+    await session.renew()
+    local.asked_earlier_ms = 2_000
+    for _ in range(2):
+        await session.renew()
+        assert abs(await _told_clock_off_ms(database)) < 1000
 
 
 async def test_one_document_per_session(database: mongo.Database) -> None:
@@ -208,3 +232,9 @@ async def test_session_that_never_renewed_leaves_no_trace(database: mongo.Databa
     """Ending what never began writes nothing."""
     await MongoSessions(database, "w1", Progress(), wall()).end()
     assert await database[WORKERS].count_documents({}) == 0
+
+
+async def _told_clock_off_ms(database: mongo.Database) -> int:
+    told = await database[WORKERS].find_one({})
+    assert told is not None
+    return int(told["clock_off_ms"])

@@ -53,6 +53,11 @@ class CorrectedClock:
         """Return the local clock's milliseconds, to note when the other one was asked."""
         return self._local.now_ms()
 
+    @property
+    def ahead_ms(self) -> int:
+        """How far the local clock is ahead of the other machine's, as last heard; 0 before."""
+        return -self._off_ms
+
     def correct(self, heard_ms: int, asked_ms: int) -> None:
         """Take the other's time, as it was somewhere between asking and now.
 

@@ -64,13 +64,13 @@ def test_corrected_clock_shows_the_others_time() -> None:
     """A local clock that is fast, or set back meanwhile, makes no difference once heard."""
     local = Wrist(60_000)
     clock = CorrectedClock(local)
-    assert clock.now_ms() == 60_000
+    assert (clock.now_ms(), clock.ahead_ms) == (60_000, 0)
     asked = clock.local_ms()
     local.now += 10
     clock.correct(1_005, asked)
     assert clock.now_ms() == 1_010
     local.now += 500
-    assert clock.now_ms() == 1_510
+    assert (clock.now_ms(), clock.ahead_ms) == (1_510, 59_000)
     local.now = 5
     clock.correct(2_000, clock.local_ms())
     assert clock.now_ms() == 2_000

@@ -84,9 +84,10 @@ class MongoSessions:
             "expires_at": {"$add": ["$$NOW", expiry_ms]},
             "projected_through": self._progress.through,
             "projection_age_ms": round(self._progress.age_s * 1000),
-            # For `abbotik doctor`: whose clock is wrong, and where to find it.
+            # For `abbotik doctor`: whose clock is wrong, and where to find it. What was heard with
+            # earlier renewals: how long this one is on its way says nothing of a clock.
             "host": {"$literal": self._host},
-            "clock_off_ms": {"$subtract": [asked_ms, {"$toLong": "$$NOW"}]},
+            "clock_off_ms": self._clock.ahead_ms,
         }
         try:
             with timeout(_RENEWAL_TIMEOUT_S):
