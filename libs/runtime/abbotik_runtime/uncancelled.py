@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # The loop itself only knows tasks weakly.
@@ -23,6 +25,19 @@ def begun(call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     _running.add(task)
     task.add_done_callback(_ended)
     return task
+
+
+def uncancelled(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Have each call of a method go on when its caller is cancelled, as `begun` says.
+
+    For whatever a client that leaves, a limit of time or a stop may give up.
+    """
+
+    @wraps(call)
+    async def shielded(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.shield(begun(call(*args, **kwargs)))
+
+    return shielded
 
 
 def _ended(task: asyncio.Task[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abbotik_gateway.adapters.away import mongo_away
 from abbotik_runtime.blobs import Blobs
+from abbotik_runtime.uncancelled import uncancelled
 
 
 class MongoContents:
@@ -17,6 +18,7 @@ class MongoContents:
         with mongo_away():
             return await self._blobs.put(tenant, data)
 
+    @uncancelled
     async def get(self, tenant: str, digest: str) -> bytes | None:
         """Return the bytes, None where this tenant has none with that digest."""
         with mongo_away():

@@ -12,6 +12,7 @@ from abbotik_contracts.room_views import room_record
 from abbotik_gateway.adapters.away import mongo_away
 from abbotik_gateway.domain.paging import ListPlace
 from abbotik_runtime.mongo import Database
+from abbotik_runtime.uncancelled import uncancelled
 
 ROOMS = "rooms"
 
@@ -24,6 +25,7 @@ class MongoRoomList:
     def __init__(self, database: Database) -> None:
         self._rooms = database[ROOMS]
 
+    @uncancelled
     async def page(
         self,
         tenant: str,

@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from abbotik_gateway.adapters.away import mongo_away
 from abbotik_gateway.domain.caller import Caller
+from abbotik_runtime.uncancelled import uncancelled
 
 # Its TTL index on `usable_until` is declared with all others in `runtime.mongo`.
 TICKETS = "tickets"
@@ -38,6 +39,7 @@ class MongoTickets:
         with mongo_away():
             await self._tickets.insert_one(document)
 
+    @uncancelled
     async def use(self, digest: str, room: str, now: int, usable_until: int) -> Caller | None:
         """Return whom a live ticket of that room stands for, and keep it until ``usable_until``."""
         # Every later change waits for this one, so a ticket that was let in stays known.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from typing import Any
 
@@ -18,7 +17,7 @@ from abbotik_room_worker.ports import RoomKey
 from abbotik_runtime.blobs import Blobs
 from abbotik_runtime.log_reader import Configured, RoomLogReader
 from abbotik_runtime.log_writer import Appended, Committed, LogWriter
-from abbotik_runtime.uncancelled import begun
+from abbotik_runtime.uncancelled import uncancelled
 
 _PAGE = 500
 # Contents of messages whose turn most likely runs here next; at most 64 KiB each.
@@ -66,11 +65,10 @@ class MongoRoomLog:
             self._remember(entry)
         return appended
 
+    # A turn is stopped at any moment.
+    @uncancelled
     async def events_of_turn(self, key: RoomKey, turn_id: str, first_seq: int) -> list[Record]:
         """Return the events of a turn that the log holds, in order."""
-        return await asyncio.shield(begun(self._events_of_turn(key, turn_id, first_seq)))
-
-    async def _events_of_turn(self, key: RoomKey, turn_id: str, first_seq: int) -> list[Record]:
         scope = self._reader.of(*key)
         found: list[Record] = []
         after = first_seq - 1
@@ -88,9 +86,9 @@ class MongoRoomLog:
         known = self._recent.pop(message_id, None)
         if known is not None:
             return known
-        # A turn is stopped at any moment.
-        return await asyncio.shield(begun(self._stored_content(key, message_id)))
+        return await self._stored_content(key, message_id)
 
+    @uncancelled
     async def _stored_content(self, key: RoomKey, message_id: str) -> str:
         with answering():
             entry = await self._reader.of(*key).by_key(message_id)
