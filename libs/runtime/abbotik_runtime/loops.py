@@ -21,7 +21,8 @@ class Loop:
     """Calls ``one_pass`` every ``every_s`` seconds, start to start, never two at a time.
 
     Each pause is off by up to a tenth, so that processes started together spread. An error is
-    logged, counted, and makes the next pause longer by ``backoff`` until a pass succeeds.
+    logged, counted, and makes the next pause longer by ``backoff`` until a pass succeeds. One of
+    ``weather`` says that a server is away: it is a line of the log and no traceback.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Loop:
         *,
         metrics: Metrics | None = None,
         backoff: Backoff | None = None,
+        weather: type[Exception] | tuple[()] = (),
         jitter: float = _JITTER,
     ) -> None:
         self.name = name
@@ -41,6 +43,7 @@ class Loop:
         self._one_pass = one_pass
         self._metrics = metrics
         self._backoff = backoff or Backoff(first=0.2, ceiling=5.0)
+        self._weather = weather
         self._jitter = jitter
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -93,6 +96,11 @@ class Loop:
                 raise
             # Something that the pass waited for was cancelled; the loop itself was not.
             _log.warning("loop_pass_cancelled", loop=self.name)
+            return False
+        except self._weather as away:
+            _log.warning(
+                "loop_pass_failed", loop=self.name, failures=self.failures + 1, cause=str(away)
+            )
             return False
         except Exception:  # noqa: BLE001 - a loop outlives every fault of its pass
             _log.exception("loop_pass_failed", loop=self.name, failures=self.failures + 1)

@@ -21,6 +21,7 @@ from abbotik_room_worker.executors.tools import built_in
 from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
+from abbotik_room_worker.ports import UnavailableError
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_room_worker.settings import Settings
@@ -104,10 +105,18 @@ class RoomWorker:
             metrics=bus.metrics,
             # Until it is heard, this worker's turns stand still.
             backoff=_AGAIN,
+            weather=UnavailableError,
         )
         self._care = [
             # After an outage rooms wait for each of them.
-            Loop(name, _SWEEP_S, one_pass, metrics=bus.metrics, backoff=_AGAIN)
+            Loop(
+                name,
+                _SWEEP_S,
+                one_pass,
+                metrics=bus.metrics,
+                backoff=_AGAIN,
+                weather=UnavailableError,
+            )
             for name, one_pass in (
                 ("waiting", care.say_waiting),
                 ("deadlines", care.keep_deadlines),

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from abbotik_kernel.retry import Backoff
 from abbotik_runtime.loops import Loop
@@ -50,6 +51,24 @@ async def test_errors_are_survived_and_counted() -> None:
     await eventually(lambda: loop.failures == 0)
     await loop.stop()
     assert b'abbotik_loop_passes_total{loop="sample",outcome="error"} 2.0' in metrics.exposition()
+
+
+async def test_weather_is_a_line_of_the_log() -> None:
+    """A server that is away is named in it; only what nobody expected has a traceback."""
+    outcomes = iter([ConnectionError("the server is away"), ValueError("a bug")])
+
+    async def one_pass() -> None:
+        raise next(outcomes)
+
+    loop = Loop("sample", 0.001, one_pass, backoff=QUICK, weather=ConnectionError)
+    with capture_logs() as lines:
+        loop.start()
+        await eventually(lambda: loop.failures >= 2)
+        await loop.stop()
+    away, bug = lines[:2]
+    assert (away["log_level"], away["cause"]) == ("warning", "the server is away")
+    assert "exc_info" not in away
+    assert (bug["log_level"], bug["exc_info"]) == ("error", True)
 
 
 async def test_a_cancelled_wait_inside_a_pass_does_not_end_the_loop() -> None:
