@@ -45,6 +45,12 @@ class Request:
         return {"Idempotency-Key": self.key, **wanted}
 
 
+def patch(room: str, body: Record, if_match: int = 0) -> Request:
+    """Return a patch that leaves its key in the metadata, so that the log shows whose it was."""
+    key = str(uuid.uuid4())
+    return Request("patch", room, {"metadata": {"patch": key}, **body}, key, if_match)
+
+
 class Caller:
     """Sends requests to gateways; ``calls`` has every try. ``patience_s`` bounds how often."""
 

@@ -6,6 +6,7 @@
 | I2/C1 | what was accepted is in the log once, with one turn or withdrawn with its room |
 | I2/C1 | a key is carried out at most once, and keeps its answer; nothing becomes a dead letter |
 | I2/C1 | each occurrence of a schedule ends as one outcome, the one that its policy wants |
+| I2/C1 | a wake is one event, and its content one message |
 | I3 | an accepted interrupt ends its turn in time, an accepted patch is one version |
 | I4 | no entry and no part of a room's state is larger than it may be |
 | C3 | epochs never fall |
@@ -26,7 +27,7 @@ from itertools import pairwise
 import rfc8785
 
 from tests.faults.history import Call, Fault, History, Record, RoomLog, Sightings
-from tests.faults.rules import calls, interrupts, leases, limits, patches, wakes
+from tests.faults.rules import calls, interrupts, leases, limits, patches, schedules, wakes
 from tests.faults.rules.leases import OF_A_TURN
 from tests.faults.rules.violation import Kind, Violation, once
 
@@ -69,7 +70,7 @@ def _whole(log: RoomLog) -> Iterator[Violation]:
     yield from _settlement(log)
     yield from leases.leases(log)
     yield from limits.limits(log)
-    yield from wakes.occurrences(log)
+    yield from schedules.occurrences(log)
 
 
 def _told(log: RoomLog, asked: dict[str, list[Call]], fault: Fault) -> Iterator[Violation]:
@@ -79,7 +80,7 @@ def _told(log: RoomLog, asked: dict[str, list[Call]], fault: Fault) -> Iterator[
     yield from calls.rejects(log, asked["post"])
     yield from interrupts.interrupts(log, asked["interrupt"], fault)
     yield from patches.patches(log, asked["patch"])
-    yield from wakes.explicit(log, asked["wake"])
+    yield from wakes.wakes(log, asked["wake"])
 
 
 def _numbers(log: RoomLog) -> Iterator[Violation]:

@@ -123,6 +123,11 @@ class RoomLog:
         return pairwise(self.entries)
 
     @property
+    def of_users(self) -> list[Record]:
+        """The messages that callers wrote."""
+        return [message for message in self.messages if message["author_kind"] == "user"]
+
+    @property
     def released(self) -> bool:
         """Whether the room's life is over."""
         return any(event["event_type"] == "room:released" for event in self.events)

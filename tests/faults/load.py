@@ -2,7 +2,7 @@
 
 Writers send each request with a key, and the same again for as long as the outcome is open. A room
 takes so many messages at a time, so the load is as fast as the stack and no faster. Some rooms
-have a schedule.
+wake by themselves, until the writers have made their last posts.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from tests.faults.caller import Caller, Gateways, Request
+from tests.faults import timetable
+from tests.faults.caller import Caller, Gateways, Request, patch
 from tests.faults.follower import Follower
 from tests.faults.history import Call, Fault, History, Record, Sightings
 from tests.faults.rooms import Rooms
@@ -27,14 +27,8 @@ WRITERS = 8
 LAST_POSTS = 40
 # Longer than most faults.
 PATIENCE_S = 45.0
-# Every so many rooms one has a schedule, the first of these and then the next.
-SCHEDULED_EVERY = 8
-SCHEDULES: tuple[Record, ...] = (
-    {"every_s": 1, "overlap": "queue", "content": "!say it is time"},
-    {"every_s": 1, "overlap": "skip"},
-    {"every_s": 2, "overlap": "skip", "content": "!stream 15 it is time"},
-    {"every_s": 1, "overlap": "queue", "misfire": "skip"},
-)
+# Every so many rooms one has a schedule, each the next of the timetable.
+SCHEDULED_EVERY = 4
 
 
 class Load:
@@ -65,7 +59,6 @@ class Load:
         self._caller = Caller(token, patience_s)
         self._rooms = Rooms()
         self._rented = itertools.count()
-        self._scheduled: list[str] = []
         self._writers: list[asyncio.Task[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -130,7 +123,7 @@ class Load:
         if late:
             await asyncio.wait(late)
         living = set(self._rooms.living)
-        await asyncio.gather(*(self._end_schedule(r) for r in self._scheduled if r in living))
+        await asyncio.gather(*(self._end_schedule(r) for r in self._rooms.scheduled if r in living))
 
     async def settle(self, heads: Callable[[], Mapping[str, int]], within_s: float) -> None:
         """Return once every accepted message has ended and each follower is at the head of its log.
@@ -186,20 +179,19 @@ class Load:
     async def _rent(self, gateways: Gateways) -> Call:
         """Rent a room and follow it; return the last try."""
         place, rest = divmod(next(self._rented), SCHEDULED_EVERY)
-        schedule = SCHEDULES[place % len(SCHEDULES)] if rest == 0 else None
+        schedule = timetable.schedule(place % timetable.KINDS) if rest == 0 else None
         body = {"wake_policy": {"schedule": schedule}} if schedule else {}
         rented = await self._caller.insist(Request("rent", body=body), gateways)
         if rented.accepted:
             room, number = rented.told, len(self.sightings)
             follower = self._follower(self._rooms.add(room), number)
             self._tasks.append(asyncio.create_task(follower.follow()))
-            self._scheduled += [room] if schedule else []
+            self._rooms.scheduled += [room] if schedule else []
         return rented
 
     async def _end_schedule(self, room: str) -> None:
-        key = str(uuid.uuid4())
-        body = {"metadata": {"patch": key}, "wake_policy": {"schedule": None}}
-        await self._caller.insist(Request("patch", room, body, key), self._from(0))
+        request = patch(room, {"wake_policy": {"schedule": None}})
+        await self._caller.insist(request, self._from(0))
 
     async def _write(self, number: int) -> None:
         writer = Writer(

@@ -14,7 +14,8 @@ class Rooms:
     """What is known of each room; ``events`` is how many its followers have seen in all.
 
     ``turns`` are the turns that have begun, by message; ``over`` is the last one that has ended,
-    and ``versions`` the newest configuration, by room.
+    and ``versions`` the newest configuration, by room. ``scheduled`` are those that wake by
+    themselves, or did.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,8 @@ class Rooms:
         self.turns: dict[str, str] = {}
         self.over: dict[str, str] = {}
         self.versions: dict[str, int] = {}
-        # Those that were not released, and how many messages of writers and schedules they got.
+        self.scheduled: list[str] = []
+        # Those that were not released, and how many messages of writers and wakes they got.
         self._posted: dict[str, int] = {}
         self._queued: dict[str, set[str]] = {}
         self._ended: dict[str, set[str]] = {}
@@ -87,7 +89,7 @@ class Rooms:
             case "message:withdrawn":
                 self._ended[room].add(payload["message_id"])
             case "room:wake" if payload["occurrence_id"] in self._queued[room]:
-                # What a schedule posts takes its place among the others.
+                # What a wake posts takes its place among the others.
                 self.count(room, 1)
         # Whoever waits looks again; the next change has an event of its own.
         self._change.set()

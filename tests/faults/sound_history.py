@@ -9,8 +9,10 @@ from typing import Any
 
 import rfc8785
 
+from abbotik_kernel.clock import rfc3339
 from tests.faults.checker import GENESIS, violations
 from tests.faults.history import Call, Entry, Fault, History, Record, RoomLog, Sightings
+from tests.faults.rules.schedules import occurrence_id
 from tests.faults.rules.violation import Kind
 
 ROOM = "0198c0de-0000-7000-8000-000000000001"
@@ -59,6 +61,21 @@ def event(event_type: str, number: int, epoch: int, **payload: object) -> Record
     """Return an event of a turn, or of none."""
     turn_id = f"turn-{number}" if event_type.startswith(("actor:", "tool:")) else None
     return {"event_type": event_type, "epoch": epoch, "turn_id": turn_id, "payload": payload}
+
+
+def occurrence(
+    at: int, outcome: str = "fired", reason: str | None = None, **more: object
+) -> Record:
+    """Return the event of an occurrence of a schedule; ``at`` in ms."""
+    payload: Record = {
+        "cause": "schedule",
+        "outcome": outcome,
+        "occurrence_id": occurrence_id(ROOM, at),
+        "scheduled_for": rfc3339(at),
+        "reason": reason,
+        **more,
+    }
+    return event("room:wake", 0, 4, **payload)
 
 
 def turn(number: int, epoch: int) -> list[Record]:

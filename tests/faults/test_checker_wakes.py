@@ -1,235 +1,130 @@
-"""The checker sees what became of wakes, and of the occurrences of schedules."""
+"""The checker sees what became of wakes, and of the messages that they bring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from abbotik_kernel.clock import rfc3339
 from tests.faults.checker import violations
-from tests.faults.history import History, Record
+from tests.faults.history import History
 from tests.faults.rules.violation import Kind
-from tests.faults.rules.wakes import occurrence_id
 from tests.faults.sound_history import (
-    BEGAN,
     ROOM,
     append,
     asked,
     assert_named,
     event,
     last,
-    patch_entry,
+    message,
     sound,
     then,
     with_entries,
 )
 
-WAITS = {"every_s": 1, "overlap": "skip", "misfire": "fire_once"}
+CONTENT = "words 3"
 
 
 def _woken(history: History, *, outcome: str = "fired", times: int = 1) -> None:
     """Let a room without a turn be woken."""
     woken = event("room:wake", 0, 4, cause="explicit", reason="wake-1", outcome=outcome)
+    woken["payload"]["occurrence_id"] = "message-3"
     append(history, *(then(last(history), woken) for _ in range(times)))
     history.calls.append(asked("wake", ROOM))
 
 
-def _told(at: int, outcome: str, reason: str | None, **more: Any) -> Record:
-    """Return the event of an occurrence; ``at`` in ms."""
-    payload: Record = {
-        "cause": "schedule",
-        "outcome": outcome,
-        "occurrence_id": occurrence_id(ROOM, at),
-        "scheduled_for": rfc3339(at),
-        "reason": reason,
-        **more,
-    }
-    return event("room:wake", 0, 4, **payload)
+def _woken_with_content(history: History) -> None:
+    """Let the room be woken with a message, and released before that has its turn."""
+    _woken(history)
+    woken = last(history)
+    queued = event("message:queued", 0, 4, message_id="message-3")
+    with_entries(
+        history,
+        [
+            *history.logs[0].entries[:-1],
+            then(woken, queued, *woken.events, at=woken.at, state={"queue": ["message-3"]}),
+        ],
+    )
+    history.calls[-1] = asked("wake", ROOM, body={"content": CONTENT})
+    history.logs[0].messages.append(message(3, 5, "user"))
+    _released(history)
 
 
-def _scheduled(history: History, *seconds: int, **policy: Any) -> list[int]:
-    """Give the room a schedule that has fired twice; return when it was set, and the next times.
-
-    ``seconds`` are, from its setting, the occurrences in the log, one entry each.
-    """
-    schedule = {**WAITS, **policy}
-    config = {"metadata": {"patch": "patch-1"}, "wake_policy": {"schedule": schedule}}
-    newest = last(history)
-    due = [newest.at + 1_000 + 1_000 * place for place in range(12)]
-    state = {"policy_version": 2, "wakes": due[1:6]}
-    entries = [then(newest, config=config, state=state)]
-    for one in seconds or (1, 2):
-        fired = _told(due[one], "fired", None)
-        entries.append(
-            then(entries[-1], fired, at=due[one], state={"wakes": due[one + 1 : one + 6]})
-        )
-    append(history, *entries)
-    history.calls.append(asked("patch", "2", body={"wake_policy": {"schedule": schedule}}))
-    return due
+def _released(history: History) -> None:
+    withdrawn = event("message:withdrawn", 0, 4, message_id="message-3")
+    end = event("room:released", 0, 4, settlement={"turns": 2})
+    state = {"status": "released", "queue": [], "withdrawn": [5]}
+    append(history, then(last(history), withdrawn, end, state=state))
 
 
-def _missed(history: History) -> None:
-    """Let nobody be there for a while, and then the schedule end."""
-    due = _scheduled(history)
-    many = _told(due[4], "coalesced", "misfire", occurrences=2, first=rfc3339(due[3]))
-    kept = [many, _told(due[5], "coalesced", "misfire"), _told(due[6], "fired", None)]
-    late = then(last(history), *kept, at=due[6] + 10, state={"wakes": due[7:12]})
-    over = patch_entry(late, "patch-2", 3)
-    over = replace(over, at=due[7] - 1, state={**over.state, "wakes": []})
-    append(history, late, over)
-    body = {"metadata": {"patch": "patch-2"}, "wake_policy": {"schedule": None}}
-    history.calls.append(asked("patch", "3", key="patch-2", body=body))
-
-
-@pytest.mark.parametrize("add", [_woken, _scheduled, _missed])
+@pytest.mark.parametrize("add", [_woken, _woken_with_content])
 def test_each_wake_is_one_event(add: Callable[[History], None]) -> None:
-    """Occurrences that nobody was there for may share one, and are counted in it."""
+    """It brings its content as a message, and nothing where it has none."""
     history = sound()
     add(history)
     assert violations(history) == []
 
 
-@pytest.mark.parametrize(
-    ("state", "policy", "outcome", "reason"),
-    [
-        ({"queue": ["message-0"]}, {}, "skipped", "overlap"),
-        ({"queue": ["message-0"]}, {"overlap": "queue"}, "fired", None),
-        ({"turn": {"id": "turn-0"}}, {"overlap": "queue"}, "coalesced", "overlap"),
-        ({"queue": ["message-0"] * 64}, {"overlap": "queue"}, "skipped", "queue_full"),
-        ({"status": "failed"}, {}, "skipped", "room_failed"),
-    ],
-)
-def test_the_state_of_the_room_decides_on_an_occurrence(
-    state: Record, policy: Record, outcome: str, reason: str | None
-) -> None:
-    """It fires in a room at rest; for any other the policy has a say, and nothing fires in vain."""
-    history = sound()
-    due = _scheduled(history, **policy)
-    before = then(last(history), state=state, at=due[3] - 1)
-    told = _told(due[3], outcome, reason)
-    append(history, before, then(before, told, at=due[3], state={"wakes": due[4:9]}))
-    assert violations(history) == []
-
-
-@pytest.mark.parametrize("misfire", ["skip", "fire_once"])
-def test_a_release_ends_a_schedule(misfire: str) -> None:
-    """What was due by then is skipped, and nothing is due after it."""
-    history = sound()
-    due = _scheduled(history, misfire=misfire)
-    told = [_told(at, "skipped", "released") for at in due[3:5]]
-    end = event("room:released", 0, 4, settlement={"turns": 2})
-    state = {"status": "released", "wakes": []}
-    append(history, then(last(history), *told, end, at=due[4], state=state))
-    assert violations(history) == []
-
-
-def _wake_missing(history: History) -> None:
+def _missing(history: History) -> None:
     history.calls.append(asked("wake", ROOM))
 
 
-def _wake_there_twice(history: History) -> None:
+def _there_twice(history: History) -> None:
     _woken(history, times=2)
 
 
-def _wake_with_another_outcome(history: History) -> None:
+def _with_another_outcome(history: History) -> None:
     _woken(history, outcome="coalesced")
 
 
-def _wake_refused_and_there(history: History) -> None:
+def _refused_and_there(history: History) -> None:
     _woken(history)
     history.calls[-1] = asked("wake", error="ROOM_RELEASED")
 
 
-def _wake_of_nobody(history: History) -> None:
+def _of_nobody(history: History) -> None:
     _woken(history)
     history.calls.pop()
 
 
-def _occurrence_left_out(history: History) -> None:
-    _scheduled(history, 1, 3)
+def _without_its_message(history: History) -> None:
+    _woken(history)
+    history.calls[-1] = asked("wake", ROOM, body={"content": CONTENT})
 
 
-def _occurrence_kept_twice(history: History) -> None:
-    _scheduled(history, 1, 1)
+def _with_another_text(history: History) -> None:
+    _woken_with_content(history)
+    history.logs[0].messages[-1]["content"] = "words 4"
 
 
-def _occurrence_before_its_time(history: History) -> None:
-    due = _scheduled(history)
-    early = then(last(history), _told(due[3], "fired", None), at=due[3] - 1)
-    append(history, replace(early, state={**early.state, "wakes": due[4:9]}))
+def _with_its_message_twice(history: History) -> None:
+    _woken_with_content(history)
+    history.logs[0].messages.append({**message(3, 6, "user"), "id": "message-4"})
 
 
-def _occurrence_left_out_at_the_end(history: History) -> None:
-    _missed(history)
-    *entries, over = history.logs[0].entries
-    with_entries(history, [*entries, replace(over, at=over.at + 1)])
+def _with_a_message_of_its_own(history: History) -> None:
+    _woken_with_content(history)
+    history.calls[-1] = asked("wake", ROOM)
 
 
-def _occurrence_with_another_id(history: History) -> None:
-    _scheduled(history)
-    told = last(history).events[0]["payload"]
-    told["occurrence_id"] = "another"
-    with_entries(history, history.logs[0].entries)
-
-
-def _occurrences_counted_wrongly(history: History) -> None:
-    _missed(history)
-    entries = history.logs[0].entries
-    entries[-2].events[0]["payload"]["occurrences"] = 3
-    with_entries(history, entries)
-
-
-def _occurrence_fired_in_a_busy_room(history: History) -> None:
-    _scheduled(history, 1)
-    entries = history.logs[0].entries
-    busy = {**entries[-2].state, "queue": ["message-0"]}
-    with_entries(history, [*entries[:-2], replace(entries[-2], state=busy), entries[-1]])
-
-
-def _occurrence_without_its_message(history: History) -> None:
-    _scheduled(history, content="!say it is time")
-
-
-def _occurrence_with_a_message(history: History) -> None:
-    due = _scheduled(history, 1)
-    queued = event("message:queued", 0, 4, message_id=occurrence_id(ROOM, due[1]))
-    *entries, fired = history.logs[0].entries
-    with_entries(history, [*entries, replace(fired, events=[queued, *fired.events])])
-
-
-def _occurrence_without_a_schedule(history: History) -> None:
-    newest = last(history)
-    append(history, then(newest, _told(newest.at, "fired", None)))
-
-
-def _next_time_forgotten(history: History) -> None:
-    _scheduled(history)
-    newest = last(history)
-    append(history, then(newest, at=newest.at, state={"wakes": []}))
+def _with_a_message_that_has_no_turn(history: History) -> None:
+    _woken_with_content(history)
+    with_entries(history, history.logs[0].entries[:-1])
 
 
 @pytest.mark.parametrize(
     ("corrupt", "promise", "kind", "says"),
     [
-        (_wake_missing, "I2/C1", Kind.LOST, "wake wake-1: room:wake is missing"),
-        (_wake_there_twice, "I2/C1", Kind.DOUBLED, "wake wake-1: room:wake 2 times"),
-        (_wake_with_another_outcome, "I2/C1", Kind.OTHER, "came to coalesced, not to fired"),
-        (_wake_refused_and_there, "I2/C1", Kind.OTHER, "wake wake-1 was refused, the log has"),
-        (_wake_of_nobody, "I2/C1", Kind.OTHER, "nobody asked for the wake wake-1"),
-        (_occurrence_left_out, "I2/C1", Kind.LOST, f"came when {BEGAN + 3_600} was due"),
-        (_occurrence_kept_twice, "I2/C1", Kind.DOUBLED, f"came when {BEGAN + 3_600} was due"),
-        (_occurrence_before_its_time, "I2/C1", Kind.OTHER, "came before its time"),
-        (_occurrence_left_out_at_the_end, "I2/C1", Kind.LOST, "was due at the schedule's end"),
-        (_occurrence_with_another_id, "I2/C1", Kind.OTHER, "has the id another"),
-        (_occurrences_counted_wrongly, "I2/C1", Kind.OTHER, "are not 3"),
-        (_occurrence_fired_in_a_busy_room, "I2/C1", Kind.OTHER, "not to ('skipped', 'overlap')"),
-        (_occurrence_without_its_message, "I2/C1", Kind.LOST, "without its message"),
-        (_occurrence_with_a_message, "I2/C1", Kind.DOUBLED, "with a message"),
-        (_occurrence_without_a_schedule, "I2/C1", Kind.OTHER, "has no schedule"),
-        (_next_time_forgotten, "I2/C1", Kind.LOST, "entry 11 waits for [], not for"),
+        (_missing, "I2/C1", Kind.LOST, "wake wake-1: room:wake is missing"),
+        (_there_twice, "I2/C1", Kind.DOUBLED, "wake wake-1: room:wake 2 times"),
+        (_with_another_outcome, "I2/C1", Kind.OTHER, "came to coalesced, not to fired"),
+        (_refused_and_there, "I2/C1", Kind.OTHER, "wake wake-1 was refused, the log has"),
+        (_of_nobody, "I2/C1", Kind.OTHER, "nobody asked for the wake wake-1"),
+        (_without_its_message, "I2/C1", Kind.LOST, "wake wake-1 queued [], not ['message-3']"),
+        (_with_another_text, "I2/C1", Kind.LOST, "wake wake-1 is in [], not ['message-3']"),
+        (_with_its_message_twice, "I2/C1", Kind.DOUBLED, "is in ['message-3', 'message-4'], not"),
+        (_with_a_message_of_its_own, "I2/C1", Kind.DOUBLED, "queued ['message-3'], not []"),
+        (_with_a_message_that_has_no_turn, "I2/C1", Kind.LOST, "turn_start is missing"),
     ],
 )
 def test_each_corruption_is_named(

@@ -16,8 +16,9 @@ from tests.faults.stored import Stored
 ROOMS = 6
 WRITERS = 4
 POSTS = 30
-# With this one two writers begin with a long turn that they interrupt.
-SEED = 2622
+# With this one three writers begin with a long turn that they interrupt, and two of the four go on
+# with a wake that brings a message.
+SEED = 199_815
 # A broken build loses messages: whoever waits for their turns waits in vain.
 PATIENCE_S = 4.0
 SOUND_PATIENCE_S = 30.0

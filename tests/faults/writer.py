@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from tests.faults.caller import Caller, Gateways, Request
+from tests.faults import timetable
+from tests.faults.caller import Caller, Gateways, Request, patch
 from tests.faults.history import Call, Record
 from tests.faults.rooms import Rooms
 
@@ -25,7 +26,10 @@ STOPPED_LATE = 0.03
 # The message is only for a room at rest.
 REJECTED = 0.08
 PATCHED = 0.04
-WOKEN = 0.04
+# The schedule of a room that has one, or had, is replaced or ended.
+RESCHEDULED = 0.3
+# The room is woken, every second time with a message.
+WOKEN = 0.08
 # The room is released, with whatever runs or waits in it.
 RELEASED = 0.04
 
@@ -65,6 +69,7 @@ class Writer:
             (STOPPED_LATE, self._interrupt_late),
             (PATCHED, self._patch),
             (WOKEN, self._wake),
+            (RESCHEDULED, self._reschedule),
             (RELEASED, self._release),
         )
         for share, other in others:
@@ -123,18 +128,24 @@ class Writer:
             request = Request("interrupt", room, {"turn_id": self._rooms.over[room]}, over=True)
             await self._caller.insist(request, self._gateways)
 
-    async def _patch(self, room: str) -> None:
-        key = str(uuid.uuid4())
+    async def _patch(self, room: str, body: Record | None = None) -> None:
         newest = self._rooms.versions.get(room, 0)
         # Any version, the newest that was seen, or one that is too old if it is one at all.
         wanted = self._chance.choice((0, newest, newest - 1))
-        request = Request("patch", room, {"metadata": {"patch": key}}, key, max(0, wanted))
+        request = patch(room, body or {}, max(0, wanted))
         await self._caller.insist(request, self._gateways)
+
+    async def _reschedule(self, room: str) -> None:
+        if room in self._rooms.scheduled:
+            schedule = timetable.replacing(self._chance.randint(0, timetable.KINDS))
+            await self._patch(room, {"wake_policy": {"schedule": schedule}})
 
     async def _wake(self, room: str) -> None:
         key = str(uuid.uuid4())
-        request = Request("wake", room, {"reason": key}, key)
-        await self._caller.insist(request, self._gateways)
+        body: Record = {"reason": key}
+        if self._chance.random() < 1 / 2:
+            body["content"] = self._content()
+        await self._caller.insist(Request("wake", room, body, key), self._gateways)
 
     async def _release(self, room: str) -> None:
         # Another writer may have done so meanwhile.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.faults.history import Call, Entry, Fault, Record, RoomLog
-from tests.faults.rules.calls import by_key, final
+from tests.faults.rules.calls import CLOCKS_S, by_key, final
 from tests.faults.rules.violation import Kind, Violation
 
 # A holder is nudged at once and looks by itself each second, on a busy machine later; the steps of
@@ -17,8 +17,6 @@ HEARD_S = 3.0
 AFTER_S = 10.0
 # A soft interrupt past its deadline becomes a hard one, which gets so long.
 ESCALATION_S = 2.0
-# So much the workers' clock, which is the database's from afar, may be ahead of the load's.
-CLOCKS_S = 1.0
 _ENDING = ("releasing", "released")
 
 
