@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import datetime
 
 from tests.faults.checker import violations
-from tests.faults.faults import AWAY_CELLS, AWAY_S, VICTIMS, Cell, inflict
+from tests.faults.faults import AWAY_CELLS, AWAY_S, VICTIMS, Cell, inflict, outages
 from tests.faults.faulty_stack import WORKERS, PairedStack
 from tests.faults.history import Call, Fault, History, Record, RoomLog
 from tests.faults.load import PATIENCE_S, Load
@@ -32,23 +32,26 @@ async def run_cell(stack: PairedStack, cell: Cell, seed: int) -> Record:
         async with load.running():
             await load.seen(chance.randint(*MOMENT))
             victims = [await stack.process(victim) for victim in victims]
-            # In a thread: the load does not stand still meanwhile, and times nothing of it.
-            held = await asyncio.to_thread(_held, stack, stored, victims, list(load.sightings))
+            # In threads: the load does not stand still meanwhile, and times nothing of it.
+            sessions = await asyncio.to_thread(_sessions, stack)
+            hit = [sessions[victim] for victim in victims if victim in sessions]
+            held = await asyncio.to_thread(_held, stored, hit, list(load.sightings))
             fault = await inflict(stack, cell.kind, victims)
             await load.wind_down()
             history = await load.history(fault, stored, SETTLE_S)
     history.dead_letters = await stack.new_dead_letters()
+    history.outages = outages(fault, sessions)
     return {**_line(cell, seed, history, held), "victim": "+".join(victims)}
 
 
-def _held(stack: PairedStack, stored: Stored, victims: list[str], rooms: list[str]) -> list[str]:
-    """Return the rooms whose turn runs on one of these."""
-    return [
-        room
-        for victim in victims
-        if victim in WORKERS
-        for room in stored.held_by(stack.session(victim), rooms)
-    ]
+def _sessions(stack: PairedStack) -> dict[str, str]:
+    """Return the session of each room worker as it is now, by name."""
+    return {worker: stack.session(worker) for worker in WORKERS}
+
+
+def _held(stored: Stored, sessions: list[str], rooms: list[str]) -> list[str]:
+    """Return the rooms whose turn runs under one of these sessions."""
+    return [room for session in sessions for room in stored.held_by(session, rooms)]
 
 
 def _line(cell: Cell, seed: int, history: History, held: list[str]) -> Record:

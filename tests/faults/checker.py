@@ -13,6 +13,7 @@
 | I8/C4 | each follower saw exactly the log |
 | I6/C5 | one turn at a time, whose events all belong to it; a tool call begins and ends once |
 | I6/C5 | the steps of an epoch come from one session, and nobody else gives its lease away |
+| I6/C5 | a turn is taken over only from a worker that the fault kept from its session |
 | C6 | each call ended in time, with 2xx or a typed error |
 | C8 | the room's account counts each turn once; so does its settlement, its last event |
 """
@@ -27,7 +28,16 @@ from itertools import pairwise
 import rfc8785
 
 from tests.faults.history import Call, Fault, History, Record, RoomLog, Sightings
-from tests.faults.rules import calls, interrupts, leases, limits, patches, schedules, wakes
+from tests.faults.rules import (
+    calls,
+    interrupts,
+    leases,
+    limits,
+    patches,
+    schedules,
+    takeovers,
+    wakes,
+)
 from tests.faults.rules.leases import OF_A_TURN
 from tests.faults.rules.violation import Kind, Violation, once
 
@@ -54,6 +64,7 @@ def _all(history: History) -> Iterator[Violation]:
     for log in history.logs:
         yield from _whole(log)
         yield from _told(log, asked[log.room], history.fault)
+        yield from takeovers.takeovers(log, history.outages)
     logs = {log.room: log for log in history.logs}
     for sightings in history.sightings:
         yield from _followed(sightings, logs[sightings.room])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.faults.disk_stack import DiskStack
 from tests.faults.faulty_stack import GATEWAYS, WORKERS, FaultyStack, PairedStack
-from tests.faults.history import Fault
+from tests.faults.history import Fault, Outage
 
 PAUSE_S = 10.0
 CUT_S = 8.0
@@ -32,6 +32,10 @@ PAIRS = (
 )
 AWAY_KINDS = ("away",)
 DISK_KINDS = ("power-cut", "power-cut-alone", "disk-full")
+# What these hit is gone for good, and what is started in its place is another one.
+ENDING = ("kill", "term", "power-cut")
+# And these keep a room worker from renewing its session for as long as they last.
+SILENCING = ("pause", "cut-mongo", "hold-mongo")
 VICTIMS = {
     "gateway": GATEWAYS,
     "room-worker": WORKERS,
@@ -95,6 +99,16 @@ async def inflict(stack: PairedStack, kind: str, victims: Sequence[str]) -> Faul
     began = time.time()
     await asyncio.gather(*(_suffer(stack, kind, victim) for victim in victims))
     return Fault(first, kind, began, healed=time.time(), others=tuple(others))
+
+
+def outages(fault: Fault, sessions: Mapping[str, str]) -> list[Outage]:
+    """Return what the fault did to sessions of room workers, given by name as they were before."""
+    hit = [sessions[name] for name in (fault.victim, *fault.others) if name in sessions]
+    if fault.kind in ENDING:
+        return [Outage(session, fault.began) for session in hit]
+    if fault.kind in SILENCING:
+        return [Outage(session, fault.began, fault.healed) for session in hit]
+    return []
 
 
 async def _suffer(stack: PairedStack, kind: str, victim: str) -> None:

@@ -5,6 +5,7 @@ Instants are seconds since the epoch, as in the events' `created_at`; durations 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -151,12 +152,28 @@ class Fault:
         return since <= self.healed + after_s and until >= self.began
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A room worker's session that could not be renewed, from when to when.
+
+    ``until`` is infinite where the process did not come back: the next one has another session.
+    """
+
+    session: str
+    since: float
+    until: float = math.inf
+
+
 @dataclass(slots=True)
 class History:
-    """All of one cell. ``dead_letters`` is how many commands became one in its time."""
+    """All of one cell. ``dead_letters`` is how many commands became one in its time.
+
+    ``outages`` are those that the fault made.
+    """
 
     fault: Fault
     calls: list[Call]
     sightings: list[Sightings]
     logs: list[RoomLog]
     dead_letters: int = 0
+    outages: list[Outage] = field(default_factory=list)

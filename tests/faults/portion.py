@@ -18,7 +18,7 @@ from pathlib import Path
 
 from abbotik_cli import services
 from tests.faults.checker import violations
-from tests.faults.history import Fault, History, Record, RoomLog
+from tests.faults.history import Fault, History, Outage, Record, RoomLog
 from tests.faults.load import Load
 from tests.faults.rules.leases import OF_A_TURN
 from tests.faults.rules.violation import Kind
@@ -101,6 +101,7 @@ async def run_portion(stack: CampaignStack, seed: int, count: int, until: float)
             fault = Fault(WORKER, "kill", began, healed=time.time())
             history = await load.history(fault, stored, SETTLE_S)
             history.dead_letters = await stack.new_dead_letters()
+    history.outages = [Outage(kill.death.session, kill.death.at) for kill in kills]
     outcome = _outcome(history)
     return [_line(seed, kill, history.logs, outcome) for kill in kills]
 

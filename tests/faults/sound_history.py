@@ -11,7 +11,7 @@ import rfc8785
 
 from abbotik_kernel.clock import rfc3339
 from tests.faults.checker import GENESIS, violations
-from tests.faults.history import Call, Entry, Fault, History, Record, RoomLog, Sightings
+from tests.faults.history import Call, Entry, Fault, History, Outage, Record, RoomLog, Sightings
 from tests.faults.rules.schedules import occurrence_id
 from tests.faults.rules.violation import Kind
 
@@ -28,7 +28,10 @@ _JOINS = {
 
 
 def sound() -> History:
-    """Two messages, the second one accepted at the second try, and a follower of them."""
+    """Two messages, the second one accepted at the second try, and a follower of them.
+
+    Both turns lose the worker that began them.
+    """
     events = sealed([event("room:rented", 0, 0), *turn(1, 1), *turn(2, 3)])
     messages = [
         message(1, 1, "user"),
@@ -43,7 +46,8 @@ def sound() -> History:
     ]
     follower = Sightings(ROOM, "follower", list(events), cursors=[0, 4])
     log = RoomLog(ROOM, events, messages, turns=2, entries=entries_of(events))
-    return History(FAULT, calls, [follower], [log])
+    outages = [Outage(f"worker-{epoch}", since=BEGAN / 1000) for epoch in (1, 3)]
+    return History(FAULT, calls, [follower], [log], outages=outages)
 
 
 def sealed(events: Iterable[Record]) -> list[Record]:

@@ -17,7 +17,7 @@ from abbotik_room_worker.domain.ticks import ESCALATION_MS
 from tests.acceptance.occurrences import check_occurrences
 from tests.acceptance.room_client import Record, RoomClient
 from tests.faults.checker import violations
-from tests.faults.history import Fault
+from tests.faults.history import Fault, Outage
 from tests.faults.load import Load
 from tests.faults.stored import Stored
 from tests.stack import Stack
@@ -65,7 +65,7 @@ def stack(tmp_path: Path) -> Iterator[ClocksApart]:
 async def test_clocks_apart_harm_nothing_over_kills(stack: ClocksApart) -> None:
     """Turns, deadlines and schedules go on over each one's death, and only the killed are dead."""
     load = Load({"gateway": stack.url}, stack.token, 0, rooms=12, writers=6)
-    killed, began = set[str](), time.time()
+    outages, began = list[Outage](), time.time()
     with Stored(stack.mongo_url, stack.database) as stored:
         async with load.running(), httpx.AsyncClient(timeout=20) as http:
             client = RoomClient(stack.urls, stack.headers, http)
@@ -75,7 +75,8 @@ async def test_clocks_apart_harm_nothing_over_kills(stack: ClocksApart) -> None:
                 await _wakes(client, rooms, 5 * number - 3)
                 deaf = await asyncio.gather(*(_deaf(client) for _ in range(SCHEDULED)))
                 await asyncio.gather(*(_ends_at_its_deadline(client, room) for room in deaf))
-                killed.add(await asyncio.to_thread(stack.session, victim))
+                session = await asyncio.to_thread(stack.session, victim)
+                outages.append(Outage(session, time.time()))
                 await asyncio.to_thread(stack.kill, victim)
                 await _wakes(client, rooms, 5 * number)
                 await asyncio.to_thread(stack.restart, victim)
@@ -84,13 +85,14 @@ async def test_clocks_apart_harm_nothing_over_kills(stack: ClocksApart) -> None:
             history = await load.history(fault, stored, SETTLE_S)
             logs = [await client.log(room) for room in rooms]
     history.dead_letters = await stack.new_dead_letters()
+    history.outages = outages
     assert violations(history) == []
     for log in logs:
         check_occurrences(log)
         assert all(-0.01 <= late < SLACK_S for late in _delays(log)), _delays(log)
     events = [event for log in history.logs for event in log.events]
     assert [e for e in events if e["payload"].get("status") == "failed"] == []
-    assert stack.buried() <= killed
+    assert stack.buried() <= {one.session for one in outages}
 
 
 async def _wakes(client: RoomClient, rooms: list[str], count: int) -> None:
