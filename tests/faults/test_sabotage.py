@@ -44,9 +44,12 @@ async def test_the_sound_build_is_sound(stack: SabotagedStack) -> None:
         ("doubled_seq", "I8/C4", Kind.DOUBLED, PATIENCE_S),
         ("missing_event", "I1", Kind.LOST, PATIENCE_S),
         ("next_rev", "I1", Kind.DOUBLED, PATIENCE_S),
+        ("hasty_heir", "I6/C5", Kind.OTHER, PATIENCE_S),
         # These lose no message; turns that do not hear of their interrupt take their time.
         ("deaf", "I3", Kind.OTHER, SOUND_PATIENCE_S),
         ("skipped_wake", "I2/C1", Kind.LOST, SOUND_PATIENCE_S),
+        ("old_times", "I2/C1", Kind.DOUBLED, SOUND_PATIENCE_S),
+        ("mute_wake", "I2/C1", Kind.LOST, SOUND_PATIENCE_S),
     ],
 )
 async def test_sabotage_is_found(

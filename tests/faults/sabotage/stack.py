@@ -19,6 +19,9 @@ BUILDS = {
     "doubled_seq": services.GATEWAY,
     "deaf": WORKER,
     "skipped_wake": WORKER,
+    "old_times": WORKER,
+    "mute_wake": WORKER,
+    "hasty_heir": WORKER,
 }
 
 
