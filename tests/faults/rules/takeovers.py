@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from tests.faults.history import Outage, RoomLog
 from tests.faults.rules.violation import Violation
 
-# Who is back renews its session within that. Until then a claim that was on its way while others
-# buried the session has nobody behind it, and is taken over at once.
+# Who is back renews its session within that. Whoever found it dead just before takes over what it
+# holds by then, its first claims too, and a claim of it that was on its way all the time.
 BACK_S = 3.0
 
 
