@@ -20,6 +20,7 @@ from abbotik_runtime.hearing import hear
 
 _NO_RESPONDERS = "503"
 _STORE_FAILED = 10077
+_ID_IN_PROCESS = 10158
 _SUBJECT_FULL = "maximum messages per subject exceeded"
 
 
@@ -98,6 +99,9 @@ def _failure(error: dict[str, object]) -> Exception:
     text = str(error.get("description", ""))
     if error.get("err_code") == _STORE_FAILED and text == _SUBJECT_FULL:
         return SubjectFull(text)
+    if error.get("err_code") == _ID_IN_PROCESS:
+        # An earlier try that the majority has not confirmed, and perhaps never will.
+        return Unconfirmed(text)
     if error.get("code") == 503:  # noqa: PLR2004 - the status that says: later
         return Unconfirmed(f"the stream refused for now: {text}")
     try:
