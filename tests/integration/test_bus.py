@@ -6,6 +6,8 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from abbotik_runtime.bus import Bus, BusUnavailable, SubjectFull
 from abbotik_runtime.provision import provision_streams
 from abbotik_runtime.settings import ServiceSettings
 from tests.eventually import eventually
-from tests.servers import Child
+from tests.servers import Child, packaged_nats
 
 
 class Ended:
@@ -188,6 +190,37 @@ async def test_hooks_run_after_each_reconnect(own_nats: tuple[Child, str], own_b
     await asyncio.wait_for(called.wait(), 10)
     assert own_bus.epoch == epoch + 1
     assert await own_bus.check() is None
+
+
+async def test_a_server_is_left_for_another_one(
+    own_nats: tuple[Child, str], tmp_path: Path
+) -> None:
+    """However often that happens, it is never the same one again."""
+    others = [packaged_nats(tmp_path / name) for name in ("second", "third")]
+    with ExitStack() as running:
+        for child, _ in others:
+            child.start()
+            running.callback(child.stop)
+        urls = ",".join([own_nats[1], *(url for _, url in others)])
+        bus = await Bus.open(ServiceSettings(nats_url=urls), "test")
+        for epoch in range(1, 13):
+            left = bus.client.connected_url
+            await bus.go_elsewhere()
+            await eventually(partial(_is_connected, bus, epoch))
+            assert bus.client.connected_url != left
+        await bus.close()
+
+
+def _is_connected(bus: Bus, epoch: int) -> bool:
+    return bus.connected and bus.epoch == epoch
+
+
+async def test_the_only_server_is_not_left(own_bus: Bus) -> None:
+    """There is nowhere to go, so the connection stays as it is."""
+    await own_bus.go_elsewhere()
+    assert own_bus.connected
+    assert await own_bus.check() is None
+    assert own_bus.epoch == 0
 
 
 async def test_the_first_connect_waits_for_the_server(own_nats: tuple[Child, str]) -> None:

@@ -96,6 +96,8 @@ class Connection:
                 # FastStream's own callback raises some errors (a refused login, too many
                 # connections) out of nats-py's reconnect task, which then never runs again.
                 client._error_cb = self.on_error  # noqa: SLF001 - there is no public way
+                # It would shuffle its servers before each reconnect, and may end up where it was.
+                client.options["dont_randomize"] = True
                 self._js = client.jetstream(timeout=REQUEST_S)
                 self._confirmations = confirmations
                 self._client = client
@@ -143,6 +145,12 @@ class Connection:
         """
         await self.client.flush(timeout=timeout_s)
         await self.client.flush(timeout=timeout_s)
+
+    async def go_elsewhere(self) -> None:
+        """Leave a server that stands and is of no use for the next one, where there is another."""
+        if self.connected and not self._closing and len(self.client.server_pool) > 1:
+            _log.warning("bus_goes_elsewhere")
+            await self.client.force_reconnect()
 
     def on_reconnect(self, hook: Hook) -> None:
         """Call ``hook`` after each reconnect, in a task of its own."""

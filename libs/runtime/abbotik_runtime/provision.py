@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import nats.errors
 import pymongo
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import StreamConfig
+from nats.js.api import ClusterInfo, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 from pymongo.errors import ConnectionFailure, OperationFailure
 
@@ -28,18 +29,33 @@ from abbotik_runtime.declared import (
 )
 from abbotik_runtime.settings import ServiceSettings
 
-__all__ = ["Drift", "Unreachable", "missing", "provision", "provision_streams"]
+__all__ = [
+    "Drift",
+    "Severed",
+    "Unreachable",
+    "client_of",
+    "is_severed",
+    "missing",
+    "provision",
+    "provision_streams",
+]
 
 _WAIT_S = 30.0
 _PAUSE_S = 0.5
 _REQUEST_S = 5.0
 _INDEX_S = 600.0
+# A replica answers its leader each second.
+_SILENT_NS = 3_000_000_000
 
 # What an index that exists with other keys or options is refused with.
 _INDEX_CONFLICTS = (85, 86)
 
 # Answers of servers that are starting or electing a leader.
 _NOT_YET = (OSError, TimeoutError, nats.errors.Error, ConnectionFailure)
+
+
+class Severed(nats.errors.Error):
+    """The leader of a stream does not hear from the majority any more, and can confirm nothing."""
 
 
 class Unreachable(Exception):  # noqa: N818 - a finding
@@ -96,10 +112,17 @@ async def _patiently(name: str, step: Callable[[], Awaitable[None]], wait_s: flo
 
 
 async def _provision_bus(settings: ServiceSettings, replicas: int) -> None:
+    async with client_of(settings.nats_servers, "abbotik-provision") as client:
+        await provision_streams(client.jetstream(timeout=_REQUEST_S), replicas)
+
+
+@asynccontextmanager
+async def client_of(servers: list[str], name: str) -> AsyncIterator[Client]:
+    """Yield a connection to one of the servers, for a moment; an error where none takes it."""
     client = Client()
     await client.connect(
-        settings.nats_servers,
-        name="abbotik-provision",
+        servers,
+        name=name,
         allow_reconnect=False,
         connect_timeout=2,
         # Otherwise a server that refuses connections is tried for two minutes.
@@ -108,7 +131,7 @@ async def _provision_bus(settings: ServiceSettings, replicas: int) -> None:
         error_cb=_unheard,
     )
     try:
-        await provision_streams(client.jetstream(timeout=_REQUEST_S), replicas)
+        yield client
     finally:
         await client.close()
 
@@ -180,13 +203,26 @@ async def _make_consumer(js: JetStreamContext, consumer: Consumer) -> None:
 async def _look_at_stream(js: JetStreamContext, stream: Stream) -> list[str]:
     wanted = stream_config(stream)
     try:
-        found = (await js.stream_info(stream.name)).config
+        info = await js.stream_info(stream.name)
     except NotFoundError:
         return [f"stream {stream.name} is missing: run `abbotik provision`"]
+    if is_severed(info.cluster):
+        raise Severed(stream.name)
+    found = info.config
     return [str(drift) for drift in stream_drift(found, wanted)] or [
         f"stream {stream.name}: {member} is outdated: run `abbotik provision`"
         for member in stream_changes(found, wanted)
     ]
+
+
+def is_severed(cluster: ClusterInfo | None) -> bool:
+    """Say whether a leader, by what it says of its replicas, has lost the majority.
+
+    It goes on to lead, for 10 to 20 s, while the others have elected another one.
+    """
+    replicas = (cluster.replicas if cluster else None) or []
+    silent = sum((replica.active or 0) > _SILENT_NS for replica in replicas)
+    return silent > len(replicas) // 2
 
 
 async def _look_at_consumer(js: JetStreamContext, consumer: Consumer) -> list[str]:

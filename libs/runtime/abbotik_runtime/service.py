@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NoReturn, Protocol, TypeVar
 
 import uvloop
 
-from abbotik_runtime import collector, logs, mongo, provision
+from abbotik_runtime import collector, logs, mongo
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.health import Check, Health
 from abbotik_runtime.loops import Loop
 from abbotik_runtime.metrics import Metrics
 from abbotik_runtime.serving import Serving
 from abbotik_runtime.settings import ServiceSettings
+from abbotik_runtime.streams_check import StreamsCheck
 
 _DRAIN_S = 20.0
 _WATCH_S = 0.25
-_STREAMS_S = 5.0
 
 _log = logs.get("service")
 
@@ -72,7 +71,7 @@ async def run(service: str, settings: S, build: Callable[[Context[S]], Service])
     bus = Bus(settings, service, metrics=metrics)
     client = mongo.connect(settings, service)
     health = Health(service, metrics)
-    register_checks(health, bus, client)
+    register_checks(health, bus, client, settings)
     context = Context(
         service, settings, bus, client, mongo.database(client, settings), health, metrics
     )
@@ -98,34 +97,19 @@ async def run(service: str, settings: S, build: Callable[[Context[S]], Service])
     return 1 if failed or bus.failed is not None else 0
 
 
-def register_checks(health: Health, bus: Bus, client: mongo.Client) -> None:
+def register_checks(
+    health: Health, bus: Bus, client: mongo.Client, settings: ServiceSettings
+) -> None:
     """Register what every service needs: `nats`, `mongo`, and `streams` with their consumers."""
     health.register("nats", bus.check)
     health.register("mongo", _answers(client))
-    health.register("streams", _complete(bus))
+    health.register("streams", StreamsCheck(bus, settings.nats_servers).check)
 
 
 def _answers(client: mongo.Client) -> Check:
     async def check() -> str | None:
         await mongo.ping(client)
         return None
-
-    return check
-
-
-def _complete(bus: Bus) -> Check:
-    green_until = 0.0
-
-    async def check() -> str | None:
-        nonlocal green_until
-        if not bus.connected:
-            return "NATS is not connected"
-        if time.monotonic() < green_until:
-            return None
-        found = await provision.missing(bus.js, bus.service)
-        if not found:
-            green_until = time.monotonic() + _STREAMS_S
-        return "; ".join(found) or None
 
     return check
 

@@ -1,0 +1,91 @@
+"""Readiness of what a service needs in JetStream, and another server where this one cannot say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from urllib.parse import urlsplit
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import ServiceUnavailableError
+
+from abbotik_contracts.subjects import streams_of
+from abbotik_runtime import provision
+from abbotik_runtime.bus import Bus
+
+_GREEN_S = 5.0
+_ANSWER_S = 1.0
+
+# How a server answers that has lost the others, and any of them while a leader is elected.
+_CUT_OFF = (nats.errors.TimeoutError, ServiceUnavailableError, provision.Severed)
+
+
+class StreamsCheck:
+    """The check `streams`: everything is there, and JetStream answers for it.
+
+    A server of a cluster that no longer reaches the others keeps its clients and answers their
+    pings for as long as that lasts, and confirms nothing. So where JetStream is silent the others
+    are asked too, and if one of them knows more the connection leaves this server.
+    """
+
+    def __init__(self, bus: Bus, servers: list[str]) -> None:
+        self._bus = bus
+        self._servers = servers
+        self._green_until = 0.0
+        self._asking = False
+
+    async def check(self) -> str | None:
+        """Say what is missing; raises nats.errors.Error where JetStream does not answer."""
+        if not self._bus.connected:
+            return "NATS is not connected"
+        if time.monotonic() < self._green_until:
+            return None
+        epoch = self._bus.epoch
+        try:
+            found = await provision.missing(self._bus.js, self._bus.service)
+        except _CUT_OFF:
+            if await self._others_know_more() and epoch == self._bus.epoch:
+                await self._bus.go_elsewhere()
+            raise
+        if not found:
+            self._green_until = time.monotonic() + _GREEN_S
+        return "; ".join(found) or None
+
+    async def _others_know_more(self) -> bool:
+        """Say whether a stream is silent here and answers elsewhere, both asked at one moment."""
+        # Nobody waits for a check that takes longer than two seconds, but it runs on.
+        if self._asking:
+            return False
+        self._asking = True
+        try:
+            url = self._bus.client.connected_url
+            others = [each for each in self._servers if url and urlsplit(each).netloc != url.netloc]
+            here, *there = await asyncio.gather(
+                self._led(self._bus.client), *(self._led_at(server) for server in others)
+            )
+            return any(led - here for led in there)
+        finally:
+            self._asking = False
+
+    async def _led_at(self, server: str) -> set[str]:
+        try:
+            async with provision.client_of([server], f"abbotik-{self._bus.service}-look") as client:
+                return await self._led(client)
+        except (OSError, nats.errors.Error):
+            return set()
+
+    async def _led(self, client: Client) -> set[str]:
+        """Return those of the streams whose leader answers, with a majority behind it."""
+        js, names = client.jetstream(timeout=_ANSWER_S), streams_of(self._bus.service)
+        led = await asyncio.gather(*(_is_led(js, name) for name in names))
+        return {name for name, is_led in zip(names, led, strict=True) if is_led}
+
+
+async def _is_led(js: JetStreamContext, stream: str) -> bool:
+    try:
+        info = await js.stream_info(stream)
+    except nats.errors.Error:
+        return False
+    return not provision.is_severed(info.cluster)
