@@ -2,6 +2,7 @@
 
     open HOST PORT      -> the port to connect to instead
     cut|hold|flow PORT  -> ok
+    hold PORT PID ...   -> ok, for the connections of these processes alone
     delay PORT SECONDS  -> ok
 
 A process of its own, because what passes here would otherwise wait for the load's Python.
@@ -12,14 +13,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import uvloop
 
 from abbotik_cli import tether
-from tests.faults.proxy import Link
+from tests.faults.proxy import Link, Whose, anybody
+from tests.faults.sockets import ports_of
 from tests.stack import ROOT
 
 
@@ -59,9 +63,9 @@ class Proxies:
         """Reset every connection of a link, and each new one."""
         self._ask(f"cut {port}")
 
-    def hold(self, port: int) -> None:
-        """Let a link take everything and forward nothing."""
-        self._ask(f"hold {port}")
+    def hold(self, port: int, pids: Sequence[int] = ()) -> None:
+        """Let a link take everything and forward nothing, of all clients or of these processes."""
+        self._ask(" ".join(map(str, ["hold", port, *pids])))
 
     def delay(self, port: int, seconds: float) -> None:
         """Let a link forward each byte later."""
@@ -89,11 +93,18 @@ async def _obey(line: str, links: dict[str, Link], held: AsyncExitStack) -> str:
         links[str(link.port)] = link
         return str(link.port)
     link = links[words[0]]
-    if verb == "delay":
-        link.delay(float(words[1]))
-    else:
-        {"cut": link.cut, "hold": link.hold, "flow": link.flow}[verb]()
+    match verb:
+        case "delay":
+            link.delay(float(words[1]))
+        case "hold":
+            link.hold(_whose([int(word) for word in words[1:]], link.port))
+        case _:
+            {"cut": link.cut, "flow": link.flow}[verb]()
     return "ok"
+
+
+def _whose(pids: Sequence[int], port: int) -> Whose:
+    return partial(ports_of, pids, port) if pids else anybody
 
 
 async def _serve() -> None:

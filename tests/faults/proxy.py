@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +14,31 @@ _CHUNK = 65536
 # How much one direction keeps while it is held; then its sender feels a full socket.
 _HELD_CHUNKS = 256
 _RESET = struct.pack("ii", 1, 0)
+
+# Says which clients are meant, by the ports that they have when it is asked.
+Whose = Callable[[], Container[int]]
+
+
+def anybody() -> Container[int]:
+    """Mean every client."""
+    return range(1, 65536)
+
+
+def nobody() -> Container[int]:
+    """Mean no client."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """A client's connection; nothing of it passes while ``flowing`` is not set."""
+
+    client: asyncio.StreamWriter
+    flowing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def port(self) -> int:
+        return int(self.client.get_extra_info("peername")[1])
 
 
 class Link:
@@ -24,11 +51,10 @@ class Link:
         self.port = 0
         self._target = (host, port)
         self._server: asyncio.Server | None = None
-        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._passages: dict[asyncio.Task[None], _Passage] = {}
         self._cut = False
+        self._held: Whose = nobody
         self._delay_s = 0.0
-        self._flowing = asyncio.Event()
-        self._flowing.set()
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -46,18 +72,22 @@ class Link:
         if self._server is not None:
             self._server.close()
         self.cut()
-        await asyncio.gather(*self._clients)
+        await asyncio.gather(*self._passages)
 
     def cut(self) -> None:
         """Reset every connection, and each new one at once."""
         self._cut = True
-        for task, writer in self._clients.items():
-            _reset(writer)
+        for task, passage in self._passages.items():
+            _reset(passage.client)
             task.cancel()
 
-    def hold(self) -> None:
+    def hold(self, whose: Whose = anybody) -> None:
         """Accept connections and bytes, and forward nothing: what a dead route looks like."""
-        self._flowing.clear()
+        self._held = whose
+        ports = whose()
+        for passage in self._passages.values():
+            if passage.port in ports:
+                passage.flowing.clear()
 
     def delay(self, seconds: float) -> None:
         """Forward each byte that much later, in each direction."""
@@ -66,8 +96,10 @@ class Link:
     def flow(self) -> None:
         """Forward again, first what was held."""
         self._cut = False
+        self._held = nobody
         self._delay_s = 0.0
-        self._flowing.set()
+        for passage in self._passages.values():
+            passage.flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._cut:
@@ -75,23 +107,25 @@ class Link:
             return
         task = asyncio.current_task()
         assert task is not None
-        self._clients[task] = writer
+        passage = self._passages[task] = _Passage(writer)
+        if passage.port not in self._held():
+            passage.flowing.set()
         try:
-            await self._serve(reader, writer)
+            await self._serve(reader, passage)
         except (OSError, asyncio.CancelledError):
             # One of the two sides is gone, or the link was cut: so is the connection.
             return
         finally:
             writer.close()
-            del self._clients[task]
+            del self._passages[task]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, passage: _Passage) -> None:
         # A connection that begins while the link is held is accepted and gets no further.
-        await self._flowing.wait()
+        await passage.flowing.wait()
         there, back = await asyncio.open_connection(*self._target)
         ways = [
-            asyncio.create_task(self._forward(reader, back)),
-            asyncio.create_task(self._forward(there, writer)),
+            asyncio.create_task(self._forward(reader, back, passage.flowing)),
+            asyncio.create_task(self._forward(there, passage.client, passage.flowing)),
         ]
         try:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -103,10 +137,12 @@ class Link:
             await asyncio.gather(*ways, return_exceptions=True)
             back.close()
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
         """Read ahead of the writing, so that a delay moves bytes in time and does not thin them."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_HELD_CHUNKS)
-        writing = asyncio.create_task(self._write(under_way, writer))
+        writing = asyncio.create_task(_write(under_way, writer, flowing))
         clock = asyncio.get_running_loop().time
         try:
             while data := await reader.read(_CHUNK):
@@ -116,19 +152,22 @@ class Link:
         finally:
             writing.cancel()
 
-    async def _write(
-        self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
-    ) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            due, data = await under_way.get()
-            if due > clock():
-                await asyncio.sleep(due - clock())
-            await self._flowing.wait()
-            if not data:
-                return
-            writer.write(data)
-            await writer.drain()
+
+async def _write(
+    under_way: asyncio.Queue[tuple[float, bytes]],
+    writer: asyncio.StreamWriter,
+    flowing: asyncio.Event,
+) -> None:
+    clock = asyncio.get_running_loop().time
+    while True:
+        due, data = await under_way.get()
+        if due > clock():
+            await asyncio.sleep(due - clock())
+        await flowing.wait()
+        if not data:
+            return
+        writer.write(data)
+        await writer.drain()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

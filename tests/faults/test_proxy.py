@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 
 import pytest
@@ -91,6 +93,49 @@ async def test_a_delay_is_felt_in_both_directions(link: Link) -> None:
     assert await reader.readexactly(80) == b"slow" * 20
     assert 0.2 <= time.monotonic() - began < 1.0
     writer.close()
+
+
+async def test_a_link_is_held_for_some_processes_alone(echo_port: int) -> None:
+    """Whether their connection was there before or begins now; what they sent arrives at last."""
+    with Proxies() as proxies:
+        port = proxies.open("127.0.0.1", echo_port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        old, new = [await _talker(port) for _ in range(2)]
+        assert await _told(old, b"hello") == b"hello"
+        proxies.hold(port, [old.pid, new.pid])
+        held = [asyncio.create_task(_told(each, b"held")) for each in (old, new)]
+        writer.write(b"hello")
+        assert await asyncio.wait_for(reader.readexactly(5), 5) == b"hello"
+        done, _ = await asyncio.wait(held, timeout=0.1)
+        assert not done
+        proxies.flow(port)
+        assert await asyncio.gather(*held) == [b"held", b"held"]
+        writer.close()
+        for each in (old, new):
+            each.terminate()
+            await each.wait()
+
+
+async def _talker(port: int) -> Process:
+    """Start a process that connects when it first has something to send."""
+    program = """
+import socket, sys
+connection = None
+for line in sys.stdin:
+    connection = connection or socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    connection.sendall(line.encode())
+    print(connection.recv(100).decode(), end="", flush=True)
+"""
+    argv = (sys.executable, "-c", program, str(port))
+    return await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=PIPE)
+
+
+async def _told(talker: Process, what: bytes) -> bytes:
+    """Have a process send this, and return what it hears."""
+    assert talker.stdin is not None
+    assert talker.stdout is not None
+    talker.stdin.write(what + b"\n")
+    return (await talker.stdout.readline()).strip()
 
 
 async def test_links_live_in_a_process_of_their_own(echo_port: int) -> None:
