@@ -20,11 +20,19 @@ LOOK_S = 1.0
 
 
 def nats_member(
-    name: str, folder: Path, *, port: int, monitor: int, route: int, routes: Sequence[int]
+    name: str,
+    folder: Path,
+    *,
+    port: int,
+    monitor: int,
+    route: int,
+    advertised: int,
+    routes: Sequence[int],
 ) -> Program:
-    """Return a nats-server that serves on `port`; `routes` are where the members meet.
+    """Return a nats-server that serves on `port`, and `routes` are where it meets the others.
 
-    It is ready when all that it keeps is up to date again, as it says on the port `monitor`.
+    They meet it on `advertised`, and whatever comes there has to get to `route`. It is ready when
+    all that it keeps is up to date again, as it says on the port `monitor`.
     """
     program = nats_server.program(binaries.nats_server(), port, folder)
     config = folder / "nats-server.conf"
@@ -34,6 +42,8 @@ def nats_member(
         "cluster": {
             "name": "abbotik",
             "listen": f"127.0.0.1:{route}",
+            # Else it would tell of `route`, and the others would connect there.
+            "advertise": f"127.0.0.1:{advertised}",
             "routes": [f"nats://127.0.0.1:{each}" for each in routes],
         },
     }
@@ -42,7 +52,10 @@ def nats_member(
 
 
 def mongo_member(name: str, folder: Path, port: int, ports: Sequence[int]) -> Program:
-    """Return a mongod of the replica set on `ports`, ready when it is a primary or a secondary."""
+    """Return a mongod of the replica set on `ports`, ready when it is a primary or a secondary.
+
+    It serves on `port`, and whatever comes to its own one of `ports` has to get there.
+    """
     program = mongo_server.program(binaries.mongod(), port, folder)
     return replace(program, name=name, ready=partial(_is_member, port, ports))
 

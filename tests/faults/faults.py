@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.faults.clustered_stack import ClusteredStack
 from tests.faults.disk_stack import DiskStack
 from tests.faults.faulty_stack import GATEWAYS, WORKERS, FaultyStack, PairedStack
 from tests.faults.history import Fault, Outage
@@ -17,6 +18,8 @@ CUT_S = 8.0
 # Each way: a call to a server takes twice that, and many a command two or three of them.
 SLOW_S = 0.4
 AWAY_S = 60.0
+# Longer than its peers take to elect another.
+APART_S = 12.0
 PROCESS_KINDS = ("kill", "pause", "term")
 LINK_KINDS = ("cut-nats", "cut-mongo", "hold-nats", "hold-mongo")
 SLOW_KINDS = ("slow-nats", "slow-mongo")
@@ -86,8 +89,10 @@ CLUSTERED_CELLS = [
     Cell("nats-leader", "kill"),
     Cell("nats-node", "kill"),
     Cell("nats-node", "pause"),
+    Cell("nats-leader", "apart"),
     Cell("mongo-primary", "kill"),
     Cell("mongo-primary", "pause"),
+    Cell("mongo-primary", "apart"),
 ]
 
 
@@ -124,6 +129,9 @@ async def _suffer(stack: PairedStack, kind: str, victim: str) -> None:
     elif kind in PROCESS_KINDS:
         number = signal.SIGKILL if kind == "kill" else signal.SIGTERM
         await asyncio.to_thread(stack.start_again, victim, number)
+    elif kind == "apart" and isinstance(stack, ClusteredStack):
+        with stack.parted(victim):
+            await asyncio.sleep(APART_S)
     elif isinstance(stack, FaultyStack):
         how, _, server = kind.partition("-")
         if how == "slow":

@@ -127,7 +127,7 @@ def _faulty() -> Iterator[PairedStack]:
 
 @contextmanager
 def _clustered() -> Iterator[PairedStack]:
-    with _folder() as folder, ClusteredStack(folder) as stack:
+    with _folder() as folder, Proxies() as proxies, ClusteredStack(folder, proxies) as stack:
         yield stack
 
 

@@ -16,7 +16,7 @@ from tests.stack import BUILD, ROOT
 FOUND_BY = {
     "forgets_refusals": "acceptance/test_refusals.py",
     "looks_for_projected_rooms_only": "acceptance/test_servers_away.py -k only_the_log_knows",
-    "takes_others_for_dead_while_away": "faults/test_clusters.py -k outlive_the_primary",
+    "takes_others_for_dead_while_away": "faults/clusters/test_lost.py -k outlive_the_primary",
     "counts_bad_weather": "acceptance/test_servers_away.py -k mongodb_away",
     "keeps_no_deadline": "faults/test_hung_turn.py",
 }

@@ -80,13 +80,6 @@ class Calls(CommandListener):
         """Take no note."""
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusteredStack]:
-    """Yield one stack that the tests of this file break and mend in turn."""
-    with ClusteredStack(tmp_path_factory.mktemp("clusters")) as running:
-        yield running
-
-
 async def test_every_stream_is_kept_by_three(stack: ClusteredStack) -> None:
     """Provision made them so and has nothing to add; services know of no replicas and are content.
 
