@@ -157,9 +157,13 @@ class Stack:
     def add(self, service: str) -> str:
         """Start one more process of this service; return its name when it is ready."""
         name = self.plan(service)
-        self.spawn([name])
-        self.wait_ready([name])
+        self.bring_back(name)
         return name
+
+    def bring_back(self, *names: str) -> None:
+        """Start these again and return when they are ready."""
+        self.spawn(names)
+        self.wait_ready(names)
 
     def spawn(self, names: Iterable[str]) -> None:
         """Start these now, without waiting for them."""
@@ -186,8 +190,7 @@ class Stack:
     def restart(self, name: str) -> None:
         """Kill the process if it lives, start it again on its ports, return when it is ready."""
         self.kill(name)
-        self.spawn([name])
-        self.wait_ready([name])
+        self.bring_back(name)
 
     async def new_dead_letters(self) -> int:
         """Return how many dead letters have come since this was last asked."""

@@ -126,8 +126,7 @@ def _restart(stack: Stack, name: str) -> float:
     stack.kill(name, signal.SIGTERM)
     assert child.wait(DRAIN_S * 2) == 0, stack.log(name)[-2000:]
     took = time.monotonic() - began
-    stack.spawn([name])
-    stack.wait_ready([name])
+    stack.bring_back(name)
     return took
 
 

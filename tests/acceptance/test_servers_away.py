@@ -59,7 +59,7 @@ async def test_turn_that_only_the_log_knows_survives_a_loss_of_the_bus(
         client = RoomClient(stack.urls, stack.headers, http)
         room = await _begun_and_not_projected(stack, client)
         shutil.rmtree(tmp_path / "nats" / "jetstream")
-        _bring_back(stack, "nats-server")
+        stack.bring_back("nats-server")
         stack.provision()
         returned = monotonic()
         async with asyncio.timeout(4 * RETURN_S):
@@ -89,13 +89,8 @@ async def _begun_and_not_projected(stack: Stack, client: RoomClient) -> str:
         stack.kill(victim)
         if await _holder(stack, "rooms", {"_id": room}, "session") is None:
             return room
-        _bring_back(stack, "nats-server", victim)
+        stack.bring_back("nats-server", victim)
     raise AssertionError("every room was projected before its worker was dead")
-
-
-def _bring_back(stack: Stack, *names: str) -> None:
-    stack.spawn(names)
-    stack.wait_ready(names)
 
 
 async def _holder(stack: Stack, collection: str, room: Record, member: str) -> str | None:

@@ -61,8 +61,7 @@ class DiskStack(FaultyStack):
         """Cut the power of a server that has a machine to itself."""
         # What was provisioned long ago is on the disk, as it is here in half a minute.
         self._lose_power(server, lambda path: path.name.startswith("meta.") or _either())
-        self.spawn([server])
-        self.wait_ready([server])
+        self.bring_back(server)
 
     def _cut_power_of_all(self, server: str, others: tuple[str, ...]) -> None:
         """Cut the power of a machine with all services; it starts like `make up` does."""

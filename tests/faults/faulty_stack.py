@@ -41,8 +41,7 @@ class PairedStack(Stack):
         self.kill(name, number)
         self._children[name].wait(timeout=30)
         time.sleep(self.away_s)
-        self.spawn([name])
-        self.wait_ready([name])
+        self.bring_back(name)
 
 
 class FaultyStack(PairedStack):

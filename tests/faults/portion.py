@@ -48,11 +48,6 @@ class CampaignStack(Stack):
         """The gateways' base URLs by name."""
         return dict(zip(services.numbered(services.GATEWAY, 2), self.urls, strict=True))
 
-    def start_again(self, names: list[str]) -> None:
-        """Start killed room-workers and return when they are ready."""
-        self.spawn(names)
-        self.wait_ready(names)
-
 
 @dataclass(frozen=True, slots=True)
 class Death:
@@ -95,7 +90,7 @@ async def run_portion(stack: CampaignStack, seed: int, count: int, until: float)
                 died = await asyncio.to_thread(_kill, stack, stored, victims, list(load.sightings))
                 kills += died
                 await asyncio.gather(
-                    asyncio.to_thread(stack.start_again, victims), _all_go_on(load, died)
+                    asyncio.to_thread(stack.bring_back, *victims), _all_go_on(load, died)
                 )
             await load.wind_down()
             fault = Fault(WORKER, "kill", began, healed=time.time())

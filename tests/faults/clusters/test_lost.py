@@ -8,30 +8,17 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from datetime import datetime
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import httpx
 import nats
-import pytest
 from nats.aio.msg import Msg
 from pymongo import AsyncMongoClient, MongoClient
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.monitoring import (
-    CommandFailedEvent,
-    CommandListener,
-    CommandStartedEvent,
-    CommandSucceededEvent,
-)
 
 from abbotik_contracts.subjects import CONSUMERS, STREAMS
-from abbotik_runtime import mongo
 from abbotik_runtime.bus import Bus
-from abbotik_runtime.ids import uuid7
-from abbotik_runtime.log_reader import ROOM_LOG
-from abbotik_runtime.log_writer import Committed, LogWriter, Lost
 from abbotik_runtime.provision import missing, provision
 from abbotik_runtime.settings import ServiceSettings
 from tests.acceptance.room_client import RoomClient
@@ -39,8 +26,9 @@ from tests.eventually import eventually
 from tests.faults.cell import run_cell
 from tests.faults.clustered_stack import MEMBERS, ClusteredStack
 from tests.faults.faults import Cell
+from tests.faults.faulty_stack import WORKERS
 from tests.faults.history import Record
-from tests.integration.test_log_writer import entry
+from tests.servers import stop_clock
 
 ROOMS = 64
 # Longer than it takes to post into all rooms and to elect a primary.
@@ -57,27 +45,8 @@ ONE_TURN = dict.fromkeys(
 ELECTION_S = 20.0
 # Longer than a session lives, so that everybody looks dead afterwards.
 SLOW_MS = 5_000
-# Longer than a call of the store may take.
-UNANSWERED_S = 4.0
-# What two writers may send meanwhile.
-CALLS = 8
+EARLY, LATE = WORKERS
 NOBODY = "127.0.0.1:1"
-
-
-class Calls(CommandListener):
-    """Counts what the driver sends."""
-
-    count = 0
-
-    def started(self, event: CommandStartedEvent) -> None:  # noqa: ARG002 - any counts
-        """Count a command."""
-        self.count += 1
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Take no note."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Take no note."""
 
 
 async def test_every_stream_is_kept_by_three(stack: ClusteredStack) -> None:
@@ -107,7 +76,10 @@ async def test_every_stream_is_kept_by_three(stack: ClusteredStack) -> None:
 
 
 async def test_turns_outlive_the_primary_of_mongodb(stack: ClusteredStack) -> None:
-    """While it is away nobody takes a turn over: each runs once and says its whole text, once."""
+    """While it is away nobody takes a turn over: each runs once and says its whole text, once.
+
+    One worker hears of the next primary late, so the other finds its session expired.
+    """
     limits = httpx.Limits(max_connections=None)
     quick = _elects_after(stack, SLOW_MS)
     async with httpx.AsyncClient(timeout=20, limits=limits) as http, _frames(stack) as frames:
@@ -116,10 +88,12 @@ async def test_turns_outlive_the_primary_of_mongodb(stack: ClusteredStack) -> No
         await asyncio.gather(*(client.post(room, SCRIPT) for room in rooms))
         await asyncio.gather(*(client.follow(room, until="actor:turn_start") for room in rooms))
         primary, killed = stack.primary(), time.time()
-        stack.kill(primary)
+        with _paused(stack, LATE):
+            stack.kill(primary)
+            await _has_renewed_twice(stack, EARLY)
         await asyncio.gather(*(client.follow(room, until="actor:turn_end") for room in rooms))
         logs = await asyncio.gather(*(client.log(room) for room in rooms))
-    _bring_back(stack, primary)
+    stack.bring_back(primary)
     _elects_after(stack, quick)
     for log in logs:
         assert Counter(event["event_type"] for event in log) == ONE_TURN
@@ -138,97 +112,28 @@ async def test_the_leader_of_commands_is_killed_under_load(stack: ClusteredStack
     assert max(line["recovery_s"]) <= ELECTION_S
 
 
-@pytest.mark.parametrize("primary_dies", [False, True])
-async def test_without_a_majority_a_rev_is_nobodys(
-    stack: ClusteredStack, primary_dies: bool
-) -> None:
-    """Two writers want it: neither gets an answer nor spins; with a majority one of them has it.
-
-    Also where the primary that alone had the rev is gone: then the rev is written anew.
-    """
-    calls, room = Calls(), uuid7()
-    async with _writer(stack, calls) as one, _writer(stack, calls) as other:
-        assert await one.append(entry(one, room, rev=1)) == Committed()
-        primary = stack.primary()
-        secondaries = [name for name in stack.pids if name.startswith("mongod") and name != primary]
-        for name in secondaries:
-            stack.kill(name, signal.SIGSTOP)
-            await eventually(partial(_stands, stack.pids[name]))
-        calls.count = 0
-        answers = [
-            asyncio.create_task(each.append(entry(each, room, rev=2))) for each in (one, other)
-        ]
-        await eventually(lambda: len(_writers_of(stack, primary, room)) == 2)
-        answered, _ = await asyncio.wait(answers, timeout=UNANSWERED_S)
-        assert not answered
-        assert calls.count <= CALLS
-        if primary_dies:
-            stack.kill(primary)
-        for name in secondaries:
-            stack.kill(name, signal.SIGCONT)
-        outcomes = await asyncio.gather(*answers)
-        assert Counter(map(type, outcomes)) == {Committed: 1, Lost: 1}
-        winner = (one, other)[outcomes.index(Committed())]
-        assert await winner.append(entry(winner, room, rev=3)) == Committed()
-    if primary_dies:
-        _bring_back(stack, primary)
-    for name in (primary, *secondaries):
-        await eventually(partial(_agrees, stack, name, room, [one.session, *[winner.session] * 2]))
-
-
-async def test_a_writer_that_waits_for_no_majority_is_found(
-    stack: ClusteredStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It answers what only the primary has, and the test above says so."""
-    command = AsyncDatabase.command
-
-    async def hasty(database: mongo.Database, sent: Record) -> Record:
-        if "insert" in sent:
-            sent = {**sent, "writeConcern": {"w": 1}}
-        return await command(database, sent)
-
-    monkeypatch.setattr(AsyncDatabase, "command", hasty)
-    try:
-        with pytest.raises(AssertionError, match=r"assert not \{<Task finished"):
-            await test_without_a_majority_a_rev_is_nobodys(stack, primary_dies=False)
-    finally:
-        for name in (name for name in stack.pids if name.startswith("mongod")):
-            stack.kill(name, signal.SIGCONT)
-
-
-async def test_new_work_is_refused_while_the_majority_does_not_follow(
-    stack: ClusteredStack,
-) -> None:
-    """The primary answers as fast as ever, but confirms nothing: a POST need not wait for that."""
-    async with httpx.AsyncClient(timeout=20, headers=stack.headers) as http:
-        with _locked_secondaries(stack):
-            said = await eventually(lambda: _refused(http, stack.url), within_s=ELECTION_S)
-        assert said["reason"] == "store_slow"
-        await eventually(lambda: _rents(http, stack.url), within_s=ELECTION_S)
-
-
 @contextmanager
-def _locked_secondaries(stack: ClusteredStack) -> Iterator[None]:
-    """Keep both secondaries from writing; they go on to vote for their primary."""
-    primary = stack.primary()
-    with ExitStack() as locks:
-        for name in stack.pids:
-            if name.startswith("mongod") and name != primary:
-                client = MongoClient[Record](stack.address(name), directConnection=True)
-                admin = locks.enter_context(client).admin
-                admin.command("fsync", lock=True)
-                locks.callback(admin.command, "fsyncUnlock")
+def _paused(stack: ClusteredStack, name: str) -> Iterator[None]:
+    stop_clock(stack.pids[name])
+    try:
         yield
+    finally:
+        stack.kill(name, signal.SIGCONT)
 
 
-async def _refused(http: httpx.AsyncClient, url: str) -> Record | None:
-    """Ask for a room; return the problem of an answer that says why nothing was passed on."""
-    problem: Record = (await http.post(f"{url}/llm/room", json={})).json()
-    return problem if "reason" in problem else None
+async def _has_renewed_twice(stack: ClusteredStack, worker: str) -> None:
+    """Return when the worker's session was renewed, and once more: it has looked at others'."""
+    session = stack.session(worker)
+    async with AsyncMongoClient[Record](stack.mongo_url) as client:
+        workers = client[stack.database]["workers"]
 
+        async def renewed(since: datetime) -> datetime | None:
+            found = await workers.find_one({"_id": session, "renewed_at": {"$gt": since}})
+            return None if found is None else found["renewed_at"]
 
-async def _rents(http: httpx.AsyncClient, url: str) -> bool:
-    return (await http.post(f"{url}/llm/room", json={})).status_code == httpx.codes.CREATED
+        # Of before the kill there may be one on its way.
+        at = await eventually(partial(renewed, datetime.now(UTC)), within_s=ELECTION_S)
+        await eventually(partial(renewed, at), within_s=ELECTION_S)
 
 
 @asynccontextmanager
@@ -249,26 +154,6 @@ async def _frames(stack: ClusteredStack) -> AsyncIterator[Counter[tuple[str, int
         await client.close()
 
 
-@asynccontextmanager
-async def _writer(stack: ClusteredStack, calls: Calls) -> AsyncIterator[LogWriter]:
-    client: mongo.Client = AsyncMongoClient(
-        stack.mongo_url, timeoutMS=3000, serverSelectionTimeoutMS=3000, event_listeners=[calls]
-    )
-    async with client:
-        yield LogWriter(client[stack.database], uuid7(), give_up_s=30.0)
-
-
-def _agrees(stack: ClusteredStack, name: str, room: str, sessions: list[str]) -> bool:
-    return _writers_of(stack, name, room) == dict(enumerate(sessions, start=1))
-
-
-def _writers_of(stack: ClusteredStack, name: str, room: str) -> dict[int, str]:
-    """Return whose session wrote each rev, as this mongod has it for itself."""
-    with MongoClient[Record](stack.address(name), directConnection=True) as client:
-        found = client[stack.database][ROOM_LOG].find({"room": room}, sort=[("rev", 1)])
-        return {each["rev"]: str(each["session"]) for each in found}
-
-
 def _only(log: list[Record], event_type: str) -> Record:
     (event,) = (event for event in log if event["event_type"] == event_type)
     return event
@@ -283,12 +168,3 @@ def _elects_after(stack: ClusteredStack, ms: int) -> int:
         config["version"] += 1
         client.admin.command("replSetReconfig", config)
     return before
-
-
-def _bring_back(stack: ClusteredStack, *names: str) -> None:
-    stack.spawn(names)
-    stack.wait_ready(names)
-
-
-def _stands(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

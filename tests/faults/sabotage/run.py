@@ -21,8 +21,6 @@ FOUND_BY = {
     "keeps_no_deadline": "faults/test_hung_turn.py",
 }
 FAILED = 1
-# Of two workers that hear of the next primary at once one has to look before the other renews.
-TRIES = 4
 
 
 def main() -> int:
@@ -31,21 +29,19 @@ def main() -> int:
 
 
 def _found(build: str, words: list[str]) -> bool:
-    """Run a test on its build until it fails; say with what."""
+    """Run a test on its build; say with what it failed."""
     began = time.monotonic()
-    for _ in range(TRIES):
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", f"tests/{words[0]}", *words[1:]],
-            cwd=ROOT,
-            env={**os.environ, BUILD: build},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        lines = (line for line in done.stdout.splitlines() if line.startswith("E  "))
-        said = [line.strip() for line in lines if "assert" in line or "Error" in line]
-        if found := done.returncode == FAILED and bool(said):
-            break
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", f"tests/{words[0]}", *words[1:]],
+        cwd=ROOT,
+        env={**os.environ, BUILD: build},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = (line for line in done.stdout.splitlines() if line.startswith("E  "))
+    said = [line.strip() for line in lines if "assert" in line or "Error" in line]
+    found = done.returncode == FAILED and bool(said)
     took, why = time.monotonic() - began, said[-1] if said else done.stdout[-500:]
     sys.stdout.write(f"{'found' if found else 'UNSEEN'} {build} ({took:.0f} s): {why[:160]}\n")
     sys.stdout.flush()

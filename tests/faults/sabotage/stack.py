@@ -47,8 +47,7 @@ class SabotagedStack(Stack):
         for name in changed:
             self.kill(name)
         self._programs = wanted
-        self.spawn(changed)
-        self.wait_ready(changed)
+        self.bring_back(*changed)
 
 
 def _built(program: Program, build: str | None) -> Program:
