@@ -21,19 +21,6 @@ from tests.eventually import eventually
 from tests.integration.cutting_proxy import CuttingProxy
 
 
-class SlowWay:
-    """A right clock; every other look at it, the one before asking, was long ago."""
-
-    def __init__(self) -> None:
-        self.asked_earlier_ms = 0
-        self._asking = False
-
-    def now_ms(self) -> int:
-        """Return milliseconds since 1970, UTC."""
-        self._asking = not self._asking
-        return SystemClock().now_ms() - (self.asked_earlier_ms if self._asking else 0)
-
-
 def wall(shift_ms: int = 0) -> CorrectedClock:
     """Return a clock that is that wrong until it hears better."""
     return CorrectedClock(SystemClock(shift_ms))
@@ -76,9 +63,10 @@ async def test_times_are_the_servers(database: mongo.Database) -> None:
 
 @pytest.mark.parametrize("shift_ms", [-60_000, 0, 60_000])
 async def test_worker_hears_the_time_with_each_renewal(
-    database: mongo.Database, shift_ms: int
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch, shift_ms: int
 ) -> None:
     """However wrong its own clock is, it tells the database's time from the first renewal on."""
+    monkeypatch.setattr(module, "_SURE_S", 3.0)
     clock = wall(shift_ms)
     session = MongoSessions(database, "w1", Progress(), clock)
     assert not session.begun.is_set()
@@ -90,15 +78,50 @@ async def test_worker_hears_the_time_with_each_renewal(
     assert abs(await _told_clock_off_ms(database) - shift_ms) < 1000
 
 
-async def test_renewal_that_takes_its_time_is_no_wrong_clock(database: mongo.Database) -> None:
-    """Two seconds between the asking and the database's time are the way there."""
-    local = SlowWay()
-    session = MongoSessions(database, "w1", Progress(), CorrectedClock(local))
-    await session.renew()
-    local.asked_earlier_ms = 2_000
-    for _ in range(2):
+async def test_renewal_that_takes_its_time_is_no_wrong_clock(
+    mongo_url: str, database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a second between the asking and the database's time is the way there."""
+    monkeypatch.setattr(module, "_RENEWAL_TIMEOUT_S", 10.0)
+    async with CuttingProxy(mongo_url) as proxy, _impatient(proxy.url, 10_000) as client:
+        session = MongoSessions(client[database.name], "w1", Progress(), wall())
         await session.renew()
-        assert abs(await _told_clock_off_ms(database)) < 1000
+        for _ in range(2):
+            proxy.flowing.clear()
+            asyncio.get_running_loop().call_later(1.2, proxy.flowing.set)
+            await session.renew()
+            assert abs(await _told_clock_off_ms(database)) < 1000
+
+
+async def test_session_begins_when_the_time_is_known(
+    mongo_url: str, database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first answer that was waited for could be from any moment of the wait."""
+    monkeypatch.setattr(module, "_SURE_S", 0.5)
+    async with CuttingProxy(mongo_url) as proxy, _impatient(proxy.url, 3000) as client:
+        session = MongoSessions(client[database.name], "w1", Progress(), wall())
+        proxy.flowing.clear()
+        asyncio.get_running_loop().call_later(0.6, proxy.flowing.set)
+        await session.renew()
+        assert session.live
+        assert not session.begun.is_set()
+
+        async def begins() -> bool:
+            await session.renew()
+            return session.begun.is_set()
+
+        await eventually(begins)
+
+
+async def test_session_begins_over_a_slow_link_too(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some answers that took long it is as sure of the time as it will ever be."""
+    monkeypatch.setattr(module, "_SURE_S", 0.0)
+    session = MongoSessions(database, "w1", Progress(), wall())
+    for begun in (False, False, False, False, True):
+        await session.renew()
+        assert session.begun.is_set() is begun
 
 
 async def test_one_document_per_session(database: mongo.Database) -> None:

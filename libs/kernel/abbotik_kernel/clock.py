@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
@@ -35,40 +36,43 @@ def rfc3339(at_ms: int) -> str:
 
 
 class CorrectedClock:
-    """The time of another machine: the local clock and what it is off by, as last heard.
+    """The time of another machine: the monotonic clock and what it is off by, as last heard.
 
-    All that share that machine agree on the time, however wrong their own clocks are.
+    All that share that machine agree on the time, however wrong their own clocks are and whoever
+    sets those meanwhile. Before the first answer it is the time of the ``local`` clock.
+    ``monotonic`` returns seconds.
     """
 
-    def __init__(self, local: Clock) -> None:
+    def __init__(self, local: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._local = local
-        self._off_ms = 0
+        self._monotonic = monotonic
+        self._off_ms = local.now_ms() - self.passed_ms()
         self._heard = False
 
     def now_ms(self) -> int:
         """Return milliseconds since 1970, UTC."""
-        return self._local.now_ms() + self._off_ms
+        return self.passed_ms() + self._off_ms
 
-    def local_ms(self) -> int:
-        """Return the local clock's milliseconds, to note when the other one was asked."""
-        return self._local.now_ms()
+    def passed_ms(self) -> int:
+        """Return the monotonic clock's milliseconds, to note when the other one was asked."""
+        return int(self._monotonic() * 1000)
 
     @property
     def ahead_ms(self) -> int:
         """How far the local clock is ahead of the other machine's, as last heard; 0 before."""
-        return -self._off_ms
+        return self._local.now_ms() - self.now_ms() if self._heard else 0
 
     def correct(self, heard_ms: int, asked_ms: int) -> None:
         """Take the other's time, as it was somewhere between asking and now.
 
-        ``asked_ms`` is the local time of asking. What is known already is only put right where the
-        answer contradicts it: one that took seconds, as it does for a process that stood still,
-        says less than the one before.
+        ``asked_ms`` is what had passed when it was asked. What is known already is only put right
+        where the answer contradicts it: one that took seconds, as it does for a process that stood
+        still, says less than the one before.
         """
-        local = self._local.now_ms()
-        earliest, latest = heard_ms, heard_ms + local - asked_ms
-        known = local + self._off_ms if self._heard else (earliest + latest) // 2
-        self._off_ms = max(earliest, min(known, latest)) - local
+        passed = self.passed_ms()
+        earliest, latest = heard_ms, heard_ms + passed - asked_ms
+        known = passed + self._off_ms if self._heard else (earliest + latest) // 2
+        self._off_ms = max(earliest, min(known, latest)) - passed
         self._heard = True
 
 

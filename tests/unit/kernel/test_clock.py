@@ -49,38 +49,61 @@ def test_shifted_clock_is_wrong_by_just_that() -> None:
     assert 60_000 <= wrong - right < 61_000
 
 
-class Wrist:
-    """A clock that a test sets."""
+class Watch:
+    """A local clock that a test sets, and the seconds that pass whatever it shows."""
 
     def __init__(self, now: int) -> None:
         self.now = now
+        self.passed_s = 7.0
 
     def now_ms(self) -> int:
-        """Return what it was set to."""
+        """Return what it shows."""
         return self.now
+
+    def corrected(self) -> CorrectedClock:
+        """Return a clock that goes by this one."""
+        return CorrectedClock(self, lambda: self.passed_s)
+
+    def go_on(self, ms: int) -> None:
+        """Let time pass."""
+        self.now += ms
+        self.passed_s += ms / 1000
 
 
 def test_corrected_clock_shows_the_others_time() -> None:
-    """A local clock that is fast, or set back meanwhile, makes no difference once heard."""
-    local = Wrist(60_000)
-    clock = CorrectedClock(local)
+    """A local clock that is fast makes no difference once heard."""
+    local = Watch(60_000)
+    clock = local.corrected()
     assert (clock.now_ms(), clock.ahead_ms) == (60_000, 0)
-    asked = clock.local_ms()
-    local.now += 10
+    asked = clock.passed_ms()
+    local.go_on(10)
     clock.correct(1_005, asked)
     assert clock.now_ms() == 1_010
-    local.now += 500
+    local.go_on(500)
     assert (clock.now_ms(), clock.ahead_ms) == (1_510, 59_000)
-    local.now = 5
-    clock.correct(2_000, clock.local_ms())
+    clock.correct(2_000, clock.passed_ms())
     assert clock.now_ms() == 2_000
 
 
+@pytest.mark.parametrize("to", [0, 3_600_000])
+def test_local_clock_that_is_set_moves_no_time(to: int) -> None:
+    """Neither before the next answer nor by it; how far it is ahead is told as it shows."""
+    local = Watch(60_000)
+    clock = local.corrected()
+    asked = clock.passed_ms()
+    local.now = to
+    clock.correct(1_000, asked)
+    assert clock.now_ms() == 1_000
+    local.now = 60_000
+    local.go_on(300)
+    assert clock.now_ms() == 1_300
+    assert clock.ahead_ms == 59_000
+
+
 def test_overlapping_questions_do_not_disturb_each_other() -> None:
-    """Each correction is taken from the local clock, not from an earlier correction."""
-    local = Wrist(60_000)
-    clock = CorrectedClock(local)
-    first, second = clock.local_ms(), clock.local_ms()
+    """Each correction is taken from what had passed, not from an earlier correction."""
+    clock = Watch(60_000).corrected()
+    first, second = clock.passed_ms(), clock.passed_ms()
     clock.correct(1_000, first)
     clock.correct(1_000, second)
     assert clock.now_ms() == 1_000
@@ -88,22 +111,23 @@ def test_overlapping_questions_do_not_disturb_each_other() -> None:
 
 def test_an_answer_that_took_long_does_not_spoil_what_is_known() -> None:
     """A process that stood still between asking and hearing knows the time as well as before."""
-    local = Wrist(60_000)
-    clock = CorrectedClock(local)
-    clock.correct(1_000, clock.local_ms())
-    asked = clock.local_ms()
-    local.now += 9_000
+    local = Watch(60_000)
+    clock = local.corrected()
+    clock.correct(1_000, clock.passed_ms())
+    asked = clock.passed_ms()
+    local.go_on(9_000)
     clock.correct(1_001, asked)
     assert clock.now_ms() == 10_000
 
 
 def test_an_answer_puts_right_what_it_contradicts() -> None:
     """A clock that ran off is brought back to the nearest time that the answer allows."""
-    local = Wrist(0)
-    clock = CorrectedClock(local)
-    clock.correct(0, 0)
-    local.now = 1_000
-    clock.correct(1_300, asked_ms=900)
+    local = Watch(0)
+    clock = local.corrected()
+    clock.correct(0, clock.passed_ms())
+    local.go_on(1_000)
+    asked = clock.passed_ms() - 100
+    clock.correct(1_300, asked)
     assert clock.now_ms() == 1_300
-    clock.correct(1_100, asked_ms=900)
+    clock.correct(1_100, asked)
     assert clock.now_ms() == 1_200

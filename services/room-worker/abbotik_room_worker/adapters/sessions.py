@@ -29,6 +29,10 @@ _RENEWAL_TIMEOUT_S = 2.0
 # Longer between two renewals tells of a database that was away, for the others as well: half a
 # second above the usual, and below the shortest election.
 _GAP_S = 1.6
+# An answer that took longer, while there was no primary for example, tells the time badly. After so
+# many of them the link is slow, and there is no better time to be had.
+_SURE_S = 0.5
+_UNSURE = 5
 _EXPIRED = {"$expr": {"$lt": ["$expires_at", "$$NOW"]}}
 # Above every counter: nothing is owed.
 _ALL = 2**62
@@ -38,7 +42,7 @@ class MongoSessions:
     """The session of this process, and who else has gone silent.
 
     Liveness only: what a session may still write is decided by the log, by lease and epoch.
-    ``begun`` is set by the first renewal; from each one the clock learns the server's time.
+    From each renewal the clock learns the server's time; ``begun`` is set once it knows it well.
     ``lapses`` counts the renewals that came after others may have declared this session dead.
     """
 
@@ -58,6 +62,7 @@ class MongoSessions:
         self._host = f"{socket.gethostname()}, process {os.getpid()}"
         self._good_until = 0.0
         self._heard_at = 0.0
+        self._answers = 0
         self._unbroken_since: float | None = None
 
     @property
@@ -77,7 +82,7 @@ class MongoSessions:
 
         Counts from before it was sent. Raises UnavailableError.
         """
-        sent, asked_ms = time.monotonic(), self._clock.local_ms()
+        sent, asked_ms = time.monotonic(), self._clock.passed_ms()
         expiry_ms = int(EXPIRY_S * 1000)
         fields = {
             "renewed_at": "$$NOW",
@@ -106,9 +111,7 @@ class MongoSessions:
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
         else:
             self._clock.correct(_ms(cast("dict[str, Any]", renewed)["renewed_at"]), asked_ms)
-            if not self.begun.is_set():
-                log.info("session.begun", session=self._session)
-            self.begun.set()
+            self._begin(took_s=time.monotonic() - sent)
         heard = time.monotonic()
         gap = heard - self._heard_at > _GAP_S or sent >= self._good_until
         if gap or self._unbroken_since is None:
@@ -116,6 +119,14 @@ class MongoSessions:
         self._heard_at = heard
         self.lapses += heard >= self._good_until
         self._good_until = sent + EXPIRY_S
+
+    def _begin(self, took_s: float) -> None:
+        if self.begun.is_set():
+            return
+        self._answers += 1
+        if took_s <= _SURE_S or self._answers == _UNSURE:
+            log.info("session.begun", session=self._session)
+            self.begun.set()
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
         """Return sessions that have expired, and holders without a session.
