@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abbotik_kernel.clock import Clock
 from abbotik_room_worker.burials import Burials
+from abbotik_room_worker.domain.draft import Nothing
 from abbotik_room_worker.domain.ticks import Tick
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.many import each
@@ -46,7 +47,7 @@ class Care:
         """Keep every deadline that has passed, however many rooms have one. NATS is not needed."""
         now, seen = self._clock.now_ms(), set[RoomKey]()
         while due := await self._sweeps.due(now, _BATCH, but=seen):
-            await each(due, lambda key: self._keeper.held(key, self._tick))
+            await each(due, self._keep_deadline)
             seen.update(due)
 
     async def look_at_own_rooms(self) -> None:
@@ -57,6 +58,14 @@ class Care:
             for key, held in self._runner.slots.held.items()
         }
         await each(await self._sweeps.newer(revs), self._keeper.refresh)
+
+    async def _keep_deadline(self, key: RoomKey) -> None:
+        """Keep what is due in a room, or mend the projection that says so.
+
+        It stays behind where a worker kept a deadline and never heard that it did.
+        """
+        if isinstance(await self._keeper.held(key, self._tick), Nothing):
+            await self._keeper.refresh(key)
 
     async def recover(self) -> None:
         """Take over what dead workers held, and what this one holds and does not run."""

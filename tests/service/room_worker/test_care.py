@@ -49,6 +49,20 @@ async def test_sleep_comes_by_the_sweep(house: House) -> None:
     assert house.types(room) == ["room:rented", "room:sleeping"]
 
 
+async def test_deadline_that_was_kept_unheard_shows_in_lists(house: House) -> None:
+    """Whoever finds a room due by its projection alone mends the projection."""
+    worker, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(worker, wake_policy=WakePolicy(sleep_after_s=5))
+    before = house.store.rooms[room].copy()
+    await house.pass_time(5_000, worker, other)
+    await worker.sweep()
+    await worker.rested()
+    house.store.rooms[room] = before
+    await other.sweep()
+    assert house.store.rooms[room]["state"]["status"] == "sleeping"
+    assert house.types(room) == ["room:rented", "room:sleeping"]
+
+
 async def test_soft_interrupt_escalates_by_the_sweep(house: House) -> None:
     """A turn that comes to no step is aborted after its deadline."""
     worker = await house.worker()
