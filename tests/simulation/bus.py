@@ -37,6 +37,12 @@ class Server:
             for on_data in list(self.subscribed.get(subject, ())):
                 on_data(data)
 
+    def forget(self) -> None:
+        """Lose the files: triggers and reminders are gone."""
+        self.triggers.clear()
+        for reminder in self._reminders.values():
+            reminder.cancel()
+
     def _remind(self, key: RoomKey, data: bytes) -> None:
         """Keep the room's newest reminder until its time has come."""
         if (earlier := self._reminders.pop(key, None)) is not None:

@@ -24,9 +24,18 @@ class WrongClock:
     """A machine's own clock."""
 
     def __init__(self, random: Random) -> None:
+        self._random = random
         self._off_ms = random.choice((-_OFF_MS, 0, _OFF_MS))
         self._pace = 1 + random.uniform(-_DRIFT, _DRIFT)
 
     def now_ms(self) -> int:
         """Return milliseconds since 1970, UTC, as this machine takes it to be."""
         return START_MS + self._off_ms + int(now() * 1000 * self._pace)
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment; nobody sets it."""
+        return now() * self._pace
+
+    def jump(self) -> None:
+        """Be set anew, by a person or by NTP: the wall clock jumps, the monotonic one does not."""
+        self._off_ms += self._random.randint(-_OFF_MS, _OFF_MS)

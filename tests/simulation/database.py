@@ -1,35 +1,60 @@
-"""MongoDB as the driver shows it, in memory: as much of it as the log and the sessions ask for."""
+"""What MongoDB keeps, in memory: the log with its unique keys, projections, and who is primary."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from bson import decode
 from bson.raw_bson import RawBSONDocument
-from pymongo import DESCENDING
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import AutoReconnect
 
 from abbotik_contracts.room_log import LogEntry
-from abbotik_kernel.clock import Clock
-from tests.fakes.room_worker.store import MemoryStore, StoredSession
-from tests.simulation.network import Machine
+from tests.fakes.room_worker.store import MemoryStore
 
 Document = Mapping[str, Any]
-_DUPLICATE = {"code": 11000, "errmsg": "E11000 duplicate key"}
-_INTERRUPTED = {"code": 11602, "errmsg": "interrupted: the replica set changed its primary"}
-_NOT_SURE = {"code": 64, "errmsg": "waiting for replication timed out"}
-_NOT_PRIMARY = 10107
+# As long as the product's own client lets a call take.
+_CALL_S = 3.0
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": lambda value, bound: value is not None and value > bound,
     "$gte": lambda value, bound: value is not None and value >= bound,
     "$lt": lambda value, bound: value is not None and value < bound,
+    "$lte": lambda value, bound: value is not None and value <= bound,
+    "$in": lambda value, among: value in among,
+    "$nin": lambda value, among: value not in among,
     "$exists": lambda value, there: (value is not None) is there,
 }
+
+
+class Primary:
+    """The member of the replica set that everybody asks; between two of them nobody is answered.
+
+    ``term`` tells one from the next.
+    """
+
+    def __init__(self) -> None:
+        self.term = 1
+        self._elected = asyncio.Event()
+        self._elected.set()
+
+    def fail_over(self, for_s: float) -> None:
+        """Step down; so many seconds later another member is primary."""
+        if self._elected.is_set():
+            self._elected.clear()
+            self.term += 1
+            asyncio.get_running_loop().call_later(for_s, self._elected.set)
+
+    async def elected(self) -> int:
+        """Return the term as soon as there is a primary. Raises AutoReconnect."""
+        if not self._elected.is_set():
+            try:
+                async with asyncio.timeout(_CALL_S):
+                    await self._elected.wait()
+            except TimeoutError:
+                raise AutoReconnect("there is no primary") from None
+        return self.term
 
 
 class StoredLog:
@@ -37,7 +62,8 @@ class StoredLog:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._rooms: dict[tuple[str, str], dict[str, RawBSONDocument]] = {}
+        # By (tenant, room), and by session.
+        self._raw: dict[tuple[str, ...], dict[str, RawBSONDocument]] = {}
         self._keys: set[tuple[str, str, str]] = set()
 
     def insert(self, raw: RawBSONDocument) -> bool:
@@ -48,182 +74,43 @@ class StoredLog:
             return False
         self._keys |= keys
         self._store.entries[entry["_id"]] = entry
-        self._rooms.setdefault((entry["tenant"], entry["room"]), {})[entry["_id"]] = raw
+        for place in ((entry["tenant"], entry["room"]), (entry["session"],)):
+            self._raw.setdefault(place, {})[entry["_id"]] = raw
         return True
 
-    def find(self, asked: Document, *, newest: bool, limit: int) -> list[dict[str, Any]]:
-        """Return what matches, in the order of revs, as new documents."""
+    def find(self, asked: Document, order: str, *, newest: bool, limit: int) -> list[Any]:
+        """Return what matches, of a room or of a session, as new documents."""
         rest = {name: want for name, want in asked.items() if name not in ("tenant", "room")}
         if "$or" in rest:
             asked = rest["$or"][0]
-        ids: Iterable[str] = self._rooms.get((asked["tenant"], asked["room"]), {})
-        found: list[dict[str, Any]] = []
-        for id_ in sorted(ids, reverse=newest):
-            if _matches(cast("Document", self._store.entries[id_]), rest):
-                found.append(dict(decode(self._rooms[asked["tenant"], asked["room"]][id_].raw)))
-                if len(found) == limit:
-                    break
-        return found
+        place = (asked["session"],) if "session" in asked else (asked["tenant"], asked["room"])
+        raw = self._raw.get(place, {})
+        there = [cast("Document", self._store.entries[id_]) for id_ in raw]
+        there.sort(key=lambda entry: entry[order], reverse=newest)
+        found = (entry for entry in there if _matches(entry, rest))
+        return [decode(raw[entry["_id"]].raw) for entry in islice(found, limit or None)]
 
 
-class SimDatabase:
-    """One process's driver. Every call goes through its machine's network."""
-
-    def __init__(self, log: StoredLog, store: MemoryStore, machine: Machine, clock: Clock) -> None:
-        self._log = log
-        self._machine = machine
-        self._workers = _Workers(store, machine, clock)
-
-    def seen_as(self) -> AsyncDatabase[dict[str, Any]]:
-        """Return it as what the product takes it for."""
-        return cast("AsyncDatabase[dict[str, Any]]", self)
-
-    def get_collection(self, _name: str, **_concerns: object) -> _Entries:
-        """Return the log's entries."""
-        return _Entries(self._log, self._machine)
-
-    def __getitem__(self, name: str) -> _Workers:
-        assert name == "workers"
-        return self._workers
-
-    async def command(self, command: Document) -> Document:
-        """Insert, unordered. Fails as a real one: whole, for some entries, or without knowing."""
-        return await self._machine.call(partial(self._insert, command["documents"]), _away)
-
-    async def _insert(self, documents: Sequence[RawBSONDocument]) -> Document:
-        weather, random = self._machine.weather, self._machine.random
-        if random.random() < weather.unsettled:
-            return self._unsettled(documents)
-        if random.random() < weather.interrupted:
-            raise OperationFailure("not primary", _NOT_PRIMARY)
-        errors: list[Document] = []
-        for index, document in enumerate(documents):
-            if random.random() < weather.interrupted:
-                errors.append({"index": index, **_INTERRUPTED})
-            elif not self._log.insert(document):
-                errors.append({"index": index, **_DUPLICATE})
-        return {"ok": 1, "n": len(documents) - len(errors), "writeErrors": errors}
-
-    def _unsettled(self, documents: Sequence[RawBSONDocument]) -> Document:
-        """Report success and a write concern error: what it says may be rolled back."""
-        random, loop = self._machine.random, asyncio.get_running_loop()
-        errors: list[Document] = []
-        for index, document in enumerate(documents):
-            fate = random.choice(("kept", "late", "rolled back", "met one that was rolled back"))
-            if fate == "kept" and not self._log.insert(document):
-                errors.append({"index": index, **_DUPLICATE})
-            elif fate == "late":
-                late_s = random.uniform(0, self._machine.weather.late_s)
-                loop.call_later(late_s, self._log.insert, document)
-            elif fate == "met one that was rolled back":
-                errors.append({"index": index, **_DUPLICATE})
-        report: dict[str, Any] = {"ok": 1, "n": len(documents), "writeConcernError": _NOT_SURE}
-        return {**report, "writeErrors": errors} if errors else report
+def update(documents: dict[str, dict[str, Any]], one: Document) -> bool:
+    """Carry out an update of one document by its `_id`; no where it is one more of that `_id`."""
+    asked, members = one["q"], decode(one["u"]["$set"].raw)
+    there = documents.get(asked["_id"])
+    if there is not None and _matches(there, asked):
+        there.update(members)
+    elif one["upsert"] and there is not None:
+        return False
+    elif one["upsert"]:
+        equal = {name: want for name, want in asked.items() if not isinstance(want, Mapping)}
+        documents[asked["_id"]] = {**equal, **members}
+    return True
 
 
-class _Entries:
-    """The collection of the log: majority reads."""
-
-    def __init__(self, log: StoredLog, machine: Machine) -> None:
-        self._log = log
-        self._machine = machine
-
-    async def find_one(
-        self, asked: Document, sort: list[tuple[str, int]] | None = None
-    ) -> dict[str, Any] | None:
-        """Return the first one in that order."""
-        found = await self.find(asked, sort, 1).to_list(1)
-        return found[0] if found else None
-
-    def find(
-        self, asked: Document, sort: list[tuple[str, int]] | None = None, limit: int = 0
-    ) -> _Found:
-        """Return a cursor."""
-        newest = bool(sort) and sort is not None and sort[0][1] == DESCENDING
-
-        async def read() -> list[dict[str, Any]]:
-            return self._log.find(asked, newest=newest, limit=limit)
-
-        return _Found(partial(self._machine.call, read, _away))
-
-
-class _Found:
-    """A cursor that asks once."""
-
-    def __init__(self, ask: Callable[[], Any]) -> None:
-        self._ask = ask
-
-    async def to_list(self, _length: int) -> list[dict[str, Any]]:
-        """Return all."""
-        return cast("list[dict[str, Any]]", await self._ask())
-
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        for found in await self._ask():
-            yield found
-
-
-class _Workers:
-    """The collection of the sessions: knows the questions of `MongoSessions` and no others."""
-
-    def __init__(self, store: MemoryStore, machine: Machine, clock: Clock) -> None:
-        self._sessions = store.sessions
-        self._machine = machine
-        self._clock = clock
-
-    async def find_one_and_update(
-        self, asked: Document, update: list[Document], _shown: Document, **_: object
-    ) -> Document:
-        """Renew a session and return the time."""
-        fields = update[0]["$set"]
-
-        async def renew() -> Document:
-            now = self._clock.now_ms()
-            expires_at = now + fields["expires_at"]["$add"][1]
-            self._sessions[asked["_id"]] = StoredSession(expires_at, fields["projected_through"])
-            return {"renewed_at": datetime.fromtimestamp(now / 1000, UTC)}
-
-        return await self._machine.call(renew, _away)
-
-    async def update_one(self, asked: Document, update: list[Document]) -> None:
-        """End a session."""
-        fields = update[0]["$set"]
-
-        async def end() -> None:
-            if asked["_id"] in self._sessions:
-                ended = StoredSession(self._clock.now_ms(), fields["projected_through"])
-                self._sessions[asked["_id"]] = ended
-
-        await self._machine.call(end, _away)
-
-    async def delete_one(self, asked: Document) -> None:
-        """Remove a session that has expired."""
-
-        async def delete() -> None:
-            if asked["_id"] in self._expired():
-                del self._sessions[asked["_id"]]
-
-        await self._machine.call(delete, _away)
-
-    def find(self, asked: Document, _shown: Document | None = None, limit: int = 0) -> _Found:
-        """Return the expired ones but one, or those of a list that are there."""
-
-        async def read() -> list[dict[str, Any]]:
-            if "$expr" in asked:
-                names = [name for name in self._expired() if name != asked["_id"]["$ne"]][:limit]
-            else:
-                names = [name for name in asked["_id"]["$in"] if name in self._sessions]
-            through = {name: self._sessions[name].projected_through for name in names}
-            return [{"_id": name, "projected_through": through[name]} for name in names]
-
-        return _Found(partial(self._machine.call, read, _away))
-
-    def _expired(self) -> list[str]:
-        now = self._clock.now_ms()
-        return [name for name, stored in self._sessions.items() if stored.expires_at < now]
-
-
-def _away(text: str) -> Exception:
-    return AutoReconnect(text)
+def select(
+    documents: Iterable[Document], asked: Document, order: str = "_id", limit: int = 0
+) -> list[Document]:
+    """Return the documents that match, in an order; 0 is no limit."""
+    found = [document for document in documents if _matches(document, asked)]
+    return sorted(found, key=lambda document: document[order])[: limit or None]
 
 
 def _matches(document: Document, asked: Document) -> bool:

@@ -22,9 +22,9 @@ from tests.fakes.streams import FakeMeters, FakeTickets
 from tests.fakes.streams_world import request
 from tests.simulation.bus import GatewaySignals
 from tests.simulation.clocks import TrueClock
-from tests.simulation.database import SimDatabase
+from tests.simulation.driver import SimDatabase
 from tests.simulation.network import FAIR, Machine
-from tests.simulation.virtual_time import now
+from tests.simulation.virtual_time import happens
 from tests.simulation.world import TENANT, World
 
 # How long a follower may take, at the end, to hear what the log has.
@@ -39,7 +39,9 @@ class SimGateway:
     def __init__(self, world: World) -> None:
         self.machine = Machine(world.random, world.weather)
         servers = world.servers
-        database = SimDatabase(servers.log, servers.store, self.machine, TrueClock())
+        database = SimDatabase(
+            servers.log, servers.store, servers.primary, self.machine, TrueClock()
+        )
         log = LogEvents(MongoRoomLog(RoomLogReader(database.seen_as())), SeenRevs())
         self.signals = GatewaySignals(servers.bus, self.machine)
         opened = OpenStreams(FakeMeters(), FakeTickets(), TrueClock())
@@ -145,9 +147,7 @@ class Following:
 
     async def ends(self) -> None:
         """Return when all have what the log has, or it takes too long."""
-        until = now() + _PATIENCE_S
-        while now() < until and not all(map(self._has_all, self._followers)):  # noqa: ASYNC110  time is virtual
-            await asyncio.sleep(0.5)
+        await happens(lambda: all(map(self._has_all, self._followers)), _PATIENCE_S, 0.5)
         for task in self._followers.values():
             task.cancel()
         self._gateway.machine.kill()

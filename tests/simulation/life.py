@@ -13,12 +13,12 @@ from uuid import UUID
 import pytest
 
 from abbotik_room_worker.adapters import sessions
-from abbotik_runtime import ids
+from abbotik_runtime import ids, loops
 from tests.simulation import virtual_time
-from tests.simulation.checks import check
+from tests.simulation.checks import check, check_deaths
 from tests.simulation.clients import client
 from tests.simulation.following import Following
-from tests.simulation.network import FOUL, Weather
+from tests.simulation.network import FAIR, FOUL, Weather
 from tests.simulation.worker import SimWorker
 from tests.simulation.world import World
 
@@ -38,7 +38,9 @@ def chance(monkeypatch: pytest.MonkeyPatch) -> Random:
         return UUID(int=random.getrandbits(128), version=4)
 
     monkeypatch.setattr(ids, "uuid_utils", SimpleNamespace(uuid7=made))
-    monkeypatch.setattr(sessions, "time", SimpleNamespace(monotonic=virtual_time.now))
+    for module in (sessions, loops):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=virtual_time.now))
+    monkeypatch.setattr(loops, "random", random)
     return random
 
 
@@ -52,10 +54,14 @@ async def everything_goes_wrong(world: World, following: Following) -> None:
             await _end(world, random.choice(world.workers))
             await asyncio.sleep(random.uniform(0, 2))
             world.start_worker()
-        elif dice < 0.85:
+        elif dice < 0.75:
             machine = random.choice(world.workers).machine
             still = partial(machine.stand_still, random.uniform(0.5, 10))
             machine.befall(random.randint(1, _STEPS), still)
+        elif dice < 0.85:
+            random.choice(world.workers).wall_clock.jump()
+        elif dice < 0.92:
+            world.servers.primary.fail_over(random.uniform(0.3, 12))
         else:
             following.suffer()
 
@@ -72,6 +78,7 @@ def live(
 
 
 async def _live(world: World, fate: Fate) -> None:
+    fair = world.weather is FAIR
     for _ in range(world.random.randint(2, 3)):
         world.start_worker()
     following = Following(world)
@@ -82,7 +89,10 @@ async def _live(world: World, fate: Fate) -> None:
     following.clear_up()
     await asyncio.gather(*clients)
     rests = await world.comes_to_rest()
+    await world.is_projected()
     await following.ends()
+    if fair:
+        check_deaths(world)
     world.end()
     assert rests, "a room is stuck"
     check(world)

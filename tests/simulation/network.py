@@ -30,7 +30,7 @@ class Weather:
     lost_message: float = 0.0
     doubled_message: float = 0.0
     way_s: float = 0.02
-    late_s: float = 3.0
+    late_s: float = 9.0
 
 
 FAIR = Weather()

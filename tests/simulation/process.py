@@ -17,19 +17,21 @@ T = TypeVar("T")
 class Process:
     """It can be killed and stopped, at once or at a step; everything that runs in it is.
 
-    ``befallen`` says that it came to the step at which something was to happen to it.
+    ``befallen`` says that it came to the step at which something was to happen to it, ``stopped``
+    that it stood still.
     """
 
     def __init__(self) -> None:
         self.dead = False
         self.steps = 0
         self.befallen = False
+        self.stopped = False
         self.ended = asyncio.Event()
         # Asking for the loop is a system call each time.
         self.loop = asyncio.get_running_loop()
         # Dictionaries, as the order in which they end or go on has to be the same each time.
         self._tasks: dict[asyncio.Task[Any], None] = {}
-        self._stopped: dict[asyncio.Future[None], None] | None = None
+        self._waiting: dict[asyncio.Future[None], None] | None = None
         self._at: tuple[int, Callable[[], None]] | None = None
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -64,13 +66,14 @@ class Process:
 
     def stand_still(self, for_s: float) -> None:
         """Stop for so many seconds, as by SIGSTOP: no task takes another step until then."""
-        if self._stopped is None:
-            self._stopped = {}
+        self.stopped = True
+        if self._waiting is None:
+            self._waiting = {}
         self.loop.call_later(for_s, self.go_on)
 
     def go_on(self) -> None:
         """Run again."""
-        waiting, self._stopped = self._stopped or {}, None
+        waiting, self._waiting = self._waiting or {}, None
         for one in waiting:
             if not one.done():
                 one.set_result(None)
@@ -93,10 +96,10 @@ class Process:
 
     def wait(self) -> asyncio.Future[None] | None:
         """Return what to wait for before the next step; None where it runs."""
-        if self._stopped is None or self.dead:
+        if self._waiting is None or self.dead:
             return None
         waiting = self.loop.create_future()
-        self._stopped[waiting] = None
+        self._waiting[waiting] = None
         return waiting
 
     def took(self, task: asyncio.Task[Any]) -> None:

@@ -11,12 +11,14 @@ from tests.simulation.life import chance
 
 FATES = (
     scenario.dies,
+    scenario.all_die,
     scenario.stands_still,
     scenario.dies_leaving,
     scenario.dies_recovering,
+    scenario.primary_fails,
     scenario.stream_dies,
 )
-SEEDS = 5
+SEEDS = 3
 # As few steps as no life of a seed ends before.
 _LEAST = 10
 

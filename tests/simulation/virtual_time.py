@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from tests.simulation.process import in_its_process, is_of_the_dead
@@ -67,3 +67,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def now() -> float:
     """Return the virtual time, in seconds: a monotonic clock for what the product asks it."""
     return asyncio.get_running_loop().time()
+
+
+async def happens(what: Callable[[], bool], within_s: float = 60.0, look_s: float = 0.1) -> None:
+    """Return when it is so, or it takes too long."""
+    until = now() + within_s
+    while now() < until and not what():  # noqa: ASYNC110  time is virtual
+        await asyncio.sleep(look_s)

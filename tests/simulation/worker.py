@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -12,8 +13,11 @@ from abbotik_contracts.providers import SCRIPTED
 from abbotik_contracts.room_log import Record
 from abbotik_kernel.clock import CorrectedClock
 from abbotik_kernel.outcome import Done, Outcome
-from abbotik_room_worker.adapters.sessions import MongoSessions
+from abbotik_kernel.retry import Backoff
+from abbotik_room_worker.adapters.projections import MongoProjections
+from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
 from abbotik_room_worker.adapters.signals import NatsSignals
+from abbotik_room_worker.adapters.sweeps import MongoSweeps
 from abbotik_room_worker.care import Care
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.executors.tools import built_in
@@ -24,23 +28,26 @@ from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.bus import Bus
+from abbotik_runtime.loops import Loop
 from tests.fakes.room_worker.exceptions import FakeExceptions
 from tests.fakes.room_worker.room_log import FakeContents
 from tests.fakes.room_worker.store import MemoryStore
 from tests.simulation.bus import Server, WorkerBus
 from tests.simulation.clocks import TrueClock, WrongClock
-from tests.simulation.database import SimDatabase, StoredLog
+from tests.simulation.database import Primary, StoredLog
+from tests.simulation.driver import SimDatabase
 from tests.simulation.network import Machine
-from tests.simulation.ports import SimProjections, SimRoomLog, SimSweeps
+from tests.simulation.room_log import SimRoomLog
 from tests.simulation.virtual_time import now
 
 MAX_QUEUE = 6
-_EVERY_S = 1.0
 # As `app.py` has them.
+_SWEEP_S = 1.0
+_AGAIN = Backoff(first=0.1, ceiling=0.5)
 _TURN_PATIENCE_S = 3.0
 _LEAST_PATIENCE_S = 0.5
-_STOP_S = 5.0
 
+Pass = Callable[[], Awaitable[None]]
 Reply = Callable[[str, Record], None]
 
 
@@ -51,6 +58,7 @@ class Servers:
     random: Random
     store: MemoryStore
     log: StoredLog
+    primary: Primary
     bus: Server
 
 
@@ -66,15 +74,14 @@ class SimWorker:
         self._reply_to = reply
         self._triggers = servers.bus.triggers
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._loops: dict[str, asyncio.Task[None]] = {}
-        self._stopping: set[str] = set()
-        database = SimDatabase(servers.log, servers.store, machine, TrueClock())
-        clock = CorrectedClock(WrongClock(servers.random))
+        database = SimDatabase(servers.log, servers.store, servers.primary, machine, TrueClock())
+        self.wall_clock = WrongClock(servers.random)
+        clock = CorrectedClock(self.wall_clock, self.wall_clock.monotonic)
         self.room_log = SimRoomLog(database, session)
         signals = NatsSignals(cast("Bus", WorkerBus(servers.bus, machine)))
         contents = FakeContents(servers.store)
         self.tools = dict(built_in())
-        projections = SimProjections(servers.store, machine)
+        projections = MongoProjections(database.seen_as())
         progress = Progress(now)
         self.sessions = MongoSessions(database.seen_as(), session, progress, clock)
         self.keeper = RoomKeeper(
@@ -112,22 +119,25 @@ class SimWorker:
         )
         self._waiting = WaitingRooms(self.keeper, self.runner)
         self._reminders = Reminders(self.keeper, clock, MAX_QUEUE)
-        sweeps = SimSweeps(servers.store, machine)
-        self._care = Care(
-            self.keeper, self.runner, sweeps, self.sessions, signals, clock, MAX_QUEUE
-        )
+        sweeps = MongoSweeps(database.seen_as())
+        care = Care(self.keeper, self.runner, sweeps, self.sessions, signals, clock, MAX_QUEUE)
+        self._renewal = self._loop("session", RENEW_S, self.sessions.renew)
+        self._care = [
+            self._loop(name, _SWEEP_S, one_pass)
+            for name, one_pass in (
+                ("waiting", care.say_waiting),
+                ("deadlines", care.keep_deadlines),
+                ("own_rooms", care.look_at_own_rooms),
+                ("recovery", care.recover),
+            )
+        ]
 
     async def start(self) -> None:
         """Commit the session, then begin the loops and take messages."""
-        self._loop("session", self.sessions.renew)
+        self._renewal.start()
         await self.sessions.begun.wait()
-        for name, one_pass in (
-            ("waiting", self._care.say_waiting),
-            ("deadlines", self._care.keep_deadlines),
-            ("own_rooms", self._care.look_at_own_rooms),
-            ("recovery", self._care.recover),
-        ):
-            self._loop(name, one_pass)
+        for loop in self._care:
+            loop.start()
         self.ready = True
 
     async def drain(self) -> None:
@@ -138,10 +148,10 @@ class SimWorker:
             await asyncio.wait(self._under_way, timeout=_TURN_PATIENCE_S)
         left_s = _TURN_PATIENCE_S - (now() - began)
         await self.runner.drain(max(_LEAST_PATIENCE_S, left_s))
-        for name in [name for name in self._loops if name != "session"]:
-            await self._stop(name)
+        for loop in self._care:
+            await loop.stop()
         await self.keeper.drain()
-        await self._stop("session")
+        await self._renewal.stop()
         await self.sessions.end()
 
     @property
@@ -191,21 +201,17 @@ class SimWorker:
         if self.machine.random.random() >= self.machine.weather.lost_message:
             self._reply_to(inbox, outcome)
 
-    def _loop(self, name: str, one_pass: Callable[[], Awaitable[object]]) -> None:
-        self._loops[name] = self.machine.spawn(self._keep(name, one_pass))
+    def _loop(self, name: str, every_s: float, one_pass: Pass) -> Loop:
+        watched = partial(self._passed, name, one_pass)
+        return Loop(name, every_s, watched, backoff=_AGAIN, weather=UnavailableError)
 
-    async def _keep(self, name: str, one_pass: Callable[[], Awaitable[object]]) -> None:
-        while name not in self._stopping:
-            try:
-                await one_pass()
-            except UnavailableError:
-                await asyncio.sleep(0.2)
-            else:
-                await asyncio.sleep(_EVERY_S * self.machine.random.uniform(0.9, 1.1))
-
-    async def _stop(self, name: str) -> None:
-        """Let the pass under way end, for a while."""
-        self._stopping.add(name)
-        task = self._loops[name]
-        await asyncio.wait({task}, timeout=_STOP_S)
-        task.cancel()
+    async def _passed(self, name: str, one_pass: Pass) -> None:
+        """Have the life know of a fault that a loop outlives."""
+        try:
+            await one_pass()
+        except UnavailableError:
+            raise
+        except Exception as error:
+            fault = {"message": name, "exception": error, "task": asyncio.current_task()}
+            self.machine.loop.call_exception_handler(fault)
+            raise

@@ -18,13 +18,20 @@ from abbotik_room_worker.ports import RoomKey
 from tests.fakes.room_worker.store import MemoryStore
 from tests.simulation.bus import Server
 from tests.simulation.clocks import TrueClock
-from tests.simulation.database import StoredLog
+from tests.simulation.database import Primary, StoredLog
 from tests.simulation.network import FAIR, FOUL, Machine, Weather
-from tests.simulation.virtual_time import now
+from tests.simulation.virtual_time import happens, now
+from tests.simulation.watched import WatchedTool
 from tests.simulation.worker import Servers, SimWorker
 
 TENANT = "acme"
 PATIENCE_S = 180.0
+# Where workers stand still or die one after the other.
+LATEST_MS = 20_000
+# Longer than the news of a commit takes.
+HEARD_MS = 250
+# How long lists may show, at the end, what a worker left that died.
+_SHOWN_S = 20.0
 _ACK_WAIT_S = 2.0
 _LOOK_S = 0.1
 
@@ -41,11 +48,15 @@ class _Queued:
 class World:
     """What is told, and to whom. ``told`` is every outcome that a client heard, by command id.
 
+    ``latest_ms`` bounds how long anything waits that is due, ``heard_ms`` how long a turn goes on
+    that was taken away; ``strays`` are the sessions that called a tool later than that.
     ``choose`` says which of some workers gets the next message; by chance where it is not set.
     """
 
     random: Random
     weather: Weather = FOUL
+    latest_ms: int = LATEST_MS
+    heard_ms: int = HEARD_MS
     choose: Callable[[list[SimWorker]], SimWorker] | None = None
     store: MemoryStore = field(default_factory=MemoryStore)
     told: dict[str, list[Record]] = field(default_factory=dict)
@@ -53,6 +64,7 @@ class World:
     workers: list[SimWorker] = field(default_factory=list)
     rooms: list[str] = field(default_factory=list)
     gone: list[SimWorker] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
     servers: Servers = field(init=False)
     _queue: set[_Queued] = field(default_factory=set)
     _trigger_due: dict[RoomKey, float] = field(default_factory=dict)
@@ -62,7 +74,8 @@ class World:
     def __post_init__(self) -> None:
         """Start the servers."""
         bus = Server(TrueClock(), self._nudge, self._remind)
-        self.servers = Servers(self.random, self.store, StoredLog(self.store), bus)
+        log, primary = StoredLog(self.store), Primary()
+        self.servers = Servers(self.random, self.store, log, primary, bus)
 
     def befall(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something happen beside all else, until the end."""
@@ -80,6 +93,10 @@ class World:
         """Start another one."""
         machine = Machine(self.random, self.weather)
         worker = SimWorker(self.id(), machine, self.servers, self._outcome)
+        for name in ("echo", "wait"):
+            worker.tools[name] = WatchedTool(
+                worker.tools[name], worker.session, self.log_of, self.strays.append, self.heard_ms
+            )
         self.workers.append(worker)
         machine.spawn(worker.start())
         return worker
@@ -135,6 +152,10 @@ class World:
             await asyncio.sleep(0.5)
         return False
 
+    async def is_projected(self) -> None:
+        """Return when lists show each room as it is, or it takes too long."""
+        await happens(lambda: all(map(self._shows, self.rooms)), _SHOWN_S, 0.5)
+
     def clear_up(self) -> None:
         """Let nothing go wrong any more."""
         self.weather = FAIR
@@ -142,14 +163,23 @@ class World:
             worker.machine.weather = FAIR
             worker.machine.spare()
 
+    def forget(self) -> None:
+        """Have NATS lose all that it keeps."""
+        self.servers.bus.forget()
+        for queued in self._queue:
+            self._later(queued, None)
+        self._queue.clear()
+
     def end(self) -> None:
         """Let nothing happen any more."""
         for aside in self._asides:
             aside.cancel()
-        for queued in self._queue:
-            self._later(queued, None)
+        self.forget()
         for worker in self.workers:
             worker.machine.kill()
+
+    def _shows(self, room: str) -> bool:
+        return bool(self.store.rooms[room]["rev"] == self.log_of(room)[-1]["rev"])
 
     def _publish(self, command: RoomCommand, inbox: str) -> None:
         subject = room_command(command.tenant, command.room, verb(command))
