@@ -18,7 +18,7 @@ FATES = (
     scenario.primary_fails,
     scenario.stream_dies,
 )
-SEEDS = 3
+SEEDS = 2
 # As few steps as no life of a seed ends before.
 _LEAST = 10
 

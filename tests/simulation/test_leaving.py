@@ -15,7 +15,7 @@ from tests.simulation.network import FAIR
 from tests.simulation.worker import SimWorker
 from tests.simulation.world import World
 
-SEEDS = 60
+SEEDS = 40
 _PORTION = 20
 # The next worker learns it by a message. Without one it looks each second.
 _AT_ONCE_MS = 2_500
