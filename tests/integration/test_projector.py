@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
@@ -123,6 +124,21 @@ async def test_document_of_another_tenant_is_not_taken_over(database: mongo.Data
     await owe(projector, document("a", 1, name="mine"))
     await owe(projector, {**document("a", 2, name="theirs"), "tenant": "other"})
     assert (await _stored(database))["a"]["name"] == "mine"
+
+
+async def test_projection_without_a_majority_is_written_again(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a write concern error a full count says nothing: nobody is told, and it goes again."""
+    answers = [{"n": 1, "ok": 1, "writeConcernError": {"code": 64, "errmsg": "no majority"}}]
+    command = AsyncDatabase.command
+
+    async def unconfirmed_once(database: mongo.Database, sent: dict[str, Any]) -> dict[str, Any]:
+        return answers.pop() if answers else await command(database, sent)
+
+    monkeypatch.setattr(AsyncDatabase, "command", unconfirmed_once)
+    await owe(Projector(database, COLLECTION), document("a", 1), urgent=True)
+    assert set(await _stored(database)) == {"a"}
 
 
 async def test_store_that_is_away_is_waited_for(

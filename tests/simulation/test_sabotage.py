@@ -6,6 +6,11 @@ one that is delivered again. A worker's own command is decided again on the room
 what it asked for; a turn that ended or was claimed is found by reading the room anew. Followers
 read the log, and the sweep mends the projection of a deadline that was kept. Only the writer's own
 promise is broken: `tests/integration/test_broken_builds.py` holds it against such a build.
+
+Others show only where times meet that no life here has made meet yet. They have tests of their own:
+to read a room once where the session lapsed meanwhile (`test_keeper`), to forget what is in doubt
+(`test_keeper`), to look for no holder that was buried (`test_takeover`), to take a projection for
+stored that no majority confirmed (`test_projector`).
 """
 
 from __future__ import annotations

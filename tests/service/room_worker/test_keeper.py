@@ -8,8 +8,10 @@ import random
 import pytest
 
 from abbotik_kernel.outcome import Done, Retry
-from abbotik_room_worker.domain.room import OpenCall
+from abbotik_room_worker.domain.room import OpenCall, Room
 from abbotik_room_worker.domain.turns import Step
+from abbotik_room_worker.ports import RoomKey
+from abbotik_runtime.log_reader import Configured
 from abbotik_runtime.log_writer import EntryRefusedError
 from tests.service.room_worker.house import TENANT, House
 
@@ -49,6 +51,29 @@ async def test_same_command_at_two_workers_at_once_is_applied_once(house: House)
     for worker in workers:
         await worker.rested()
     assert house.outputs(room) == ["once"]
+
+
+async def test_room_that_was_read_over_a_lapse_is_read_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the session had lapsed somebody may have gone on with what the log had said before."""
+    worker, other = await house.worker("w1"), await house.worker("w2")
+    room = await house.rent(worker)
+    load, lapses = worker.room_log.load, worker.sessions.lapses
+
+    async def lapsing(key: RoomKey, known: Configured | None = None) -> Room | None:
+        found = await load(key, known)
+        if worker.sessions.lapses == lapses:
+            worker.sessions.lapses += 1
+            await other.ask(house.message(room, "!say meanwhile"))
+            await other.rested()
+        return found
+
+    monkeypatch.setattr(worker.room_log, "load", lapsing)
+    read = await worker.keeper.refresh((TENANT, room))
+    assert read is not None
+    assert worker.sessions.lapses > lapses
+    assert read.rev == len(house.log(room))
 
 
 async def test_rooms_do_not_wait_for_each_other(house: House) -> None:
