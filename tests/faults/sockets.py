@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _LOOPBACK = int.from_bytes(socket.inet_aton("127.0.0.1"), "little")
@@ -21,10 +22,11 @@ def ports_of(pids: Iterable[int], to: int) -> set[int]:
 
 
 def _descriptors(pid: int) -> set[str]:
-    found = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found.add(str(descriptor.readlink()))
-        except FileNotFoundError:
-            continue  # closed meanwhile
+    found: set[str] = set()
+    try:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found.add(str(descriptor.readlink()))
+    except FileNotFoundError:
+        return set()  # ended meanwhile
     return found

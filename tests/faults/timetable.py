@@ -10,7 +10,7 @@ from tests.faults.rules.schedules import EVERY_MINUTE
 
 # Longer than a call takes, so that the time is ahead still when a room is rented.
 AT_S = 6.0
-AT_S_OF_A_PATCH = 1.0
+AT_S_OF_A_PATCH = 3.0
 _REPEATED: tuple[Record, ...] = (
     {"every_s": 1, "overlap": "queue", "content": "!say it is time"},
     {"cron": EVERY_MINUTE, "overlap": "queue", "content": "!say a minute is over"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 from nats.js.errors import APIError
 
+from abbotik_cli.ports import Ports
 from abbotik_runtime.bus import Bus, BusUnavailable, SubjectFull
 from abbotik_runtime.provision import provision_streams
 from abbotik_runtime.settings import ServiceSettings
+from tests.clusters import nats_member
 from tests.eventually import eventually
-from tests.servers import Child, packaged_nats
+from tests.servers import Child
 
 
 class Ended:
@@ -192,35 +195,50 @@ async def test_hooks_run_after_each_reconnect(own_nats: tuple[Child, str], own_b
     assert await own_bus.check() is None
 
 
-async def test_a_server_is_left_for_another_one(
-    own_nats: tuple[Child, str], tmp_path: Path
-) -> None:
-    """However often that happens, it is never the same one again."""
-    others = [packaged_nats(tmp_path / name) for name in ("second", "third")]
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[str]]:
+    """Yield the URLs of three servers of a cluster; they tell clients of each other by address."""
+    ports = Ports()
+    serving, routes, monitors = ([ports.take() for _ in range(3)] for _ in range(3))
     with ExitStack() as running:
-        for child, _ in others:
-            child.start()
-            running.callback(child.stop)
-        urls = ",".join([own_nats[1], *(url for _, url in others)])
-        bus = await Bus.open(ServiceSettings(nats_url=urls), "test")
-        for epoch in range(1, 13):
-            left = bus.client.connected_url
-            await bus.go_elsewhere()
-            await eventually(partial(_is_connected, bus, epoch))
-            assert bus.client.connected_url != left
-        await bus.close()
+        members = [
+            Child(
+                nats_member(
+                    f"n{port}",
+                    tmp_path / f"n{port}",
+                    port=port,
+                    monitor=monitor,
+                    route=route,
+                    advertised=route,
+                    routes=routes,
+                ),
+                tmp_path / f"n{port}.log",
+            )
+            for port, route, monitor in zip(serving, routes, monitors, strict=True)
+        ]
+        # None is ready before it has found another one, and all end with the thread they are of.
+        together = running.enter_context(ThreadPoolExecutor())
+        list(together.map(Child.start, members))
+        for member in members:
+            running.callback(member.stop)
+        yield [f"nats://localhost:{port}" for port in serving]
+
+
+async def test_a_server_is_left_for_the_one_that_is_named(cluster: list[str]) -> None:
+    """However often that happens, and whatever the cluster tells of its members."""
+    bus = await Bus.open(ServiceSettings(nats_url=",".join(cluster)), "test")
+    await eventually(lambda: bus.client.discovered_servers)
+    for epoch, server in enumerate(cluster * 3, start=1):
+        await bus.go_to(server)
+        await eventually(partial(_is_connected, bus, epoch))
+        url = bus.client.connected_url
+        assert url is not None
+        assert url.geturl() == server
+    await bus.close()
 
 
 def _is_connected(bus: Bus, epoch: int) -> bool:
     return bus.connected and bus.epoch == epoch
-
-
-async def test_the_only_server_is_not_left(own_bus: Bus) -> None:
-    """There is nowhere to go, so the connection stays as it is."""
-    await own_bus.go_elsewhere()
-    assert own_bus.connected
-    assert await own_bus.check() is None
-    assert own_bus.epoch == 0
 
 
 async def test_the_first_connect_waits_for_the_server(own_nats: tuple[Child, str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from abbotik_runtime.provision import client_of, provision_streams
 from abbotik_runtime.settings import ServiceSettings
 from abbotik_runtime.streams_check import StreamsCheck
 from tests.eventually import eventually
+from tests.faults.sockets import ports_of
 from tests.servers import Child, packaged_nats
 
 
@@ -46,6 +49,16 @@ async def test_it_goes_where_all_is_found(own_nats: tuple[Child, str], tmp_path:
             await streams.check()
         await eventually(lambda: bus.connected and bus.epoch)
         assert await streams.check() is None
+
+
+async def test_a_server_that_says_nothing_is_not_held_on_to() -> None:
+    """It accepts the connection, which ends with the look at it."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        with pytest.raises(TimeoutError):
+            async with client_of([f"nats://127.0.0.1:{port}"], "test"):
+                pass
+        assert ports_of([os.getpid()], port) == set()
 
 
 async def test_it_stays_where_no_other_knows_more(

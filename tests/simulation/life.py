@@ -69,12 +69,15 @@ async def everything_goes_wrong(world: World, following: Following) -> None:
 def live(
     random: Random, seed: int, fate: Fate = everything_goes_wrong, weather: Weather = FOUL
 ) -> None:
-    """Live the life of a seed; AssertionError that names it where a promise was broken."""
+    """Live the life of a seed; AssertionError that names it where a promise was broken.
+
+    UnheardError, which names it too, where something failed unheard.
+    """
     random.seed(seed)
     try:
         virtual_time.run(_live(World(random, weather), fate))
-    except AssertionError as broken:
-        raise AssertionError(f"seed {seed}: {broken}") from broken
+    except (AssertionError, virtual_time.UnheardError) as broken:
+        raise type(broken)(f"seed {seed}: {broken}") from broken
 
 
 async def _live(world: World, fate: Fate) -> None:

@@ -37,8 +37,8 @@ def live_up_to(random: Random, seed: int, fate: Fate, step: int) -> bool:
     random.seed(seed)
     try:
         return virtual_time.run(_live(random, fate, step))
-    except AssertionError as broken:
-        raise AssertionError(f"seed {seed}, step {step}: {broken}") from broken
+    except (AssertionError, virtual_time.UnheardError) as broken:
+        raise type(broken)(f"seed {seed}, step {step}: {broken}") from broken
 
 
 def dies(world: World, _following: Following, step: int) -> None:

@@ -33,6 +33,10 @@ class _Waiting(selectors.SelectSelector):
         return []
 
 
+class UnheardError(Exception):
+    """Something failed, and nobody heard of it: a defect, and no promise that is broken."""
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """`time()` begins at 0 and jumps to the next timer. Tasks belong to processes."""
 
@@ -55,12 +59,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end in a loop of its own, and cancel whatever is left over.
 
-    AssertionError where something failed and nobody heard of it.
+    Raises UnheardError.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         result = runner.run(work)
         unheard = cast("VirtualLoop", runner.get_loop()).unheard
-        assert not unheard, unheard
+        if unheard:
+            raise UnheardError(unheard)
         return result
 
 

@@ -71,6 +71,7 @@ class Connection:
         self.broker = _broker(settings, service, self)
         self.failed: str | None = None
         self.epoch = 0
+        self._servers = settings.nats_servers
         self._on_closed = on_closed
         self._client: Client | None = None
         self._js: JetStreamContext | None = None
@@ -96,7 +97,7 @@ class Connection:
                 # FastStream's own callback raises some errors (a refused login, too many
                 # connections) out of nats-py's reconnect task, which then never runs again.
                 client._error_cb = self.on_error  # noqa: SLF001 - there is no public way
-                # It would shuffle its servers before each reconnect, and may end up where it was.
+                # It would shuffle its servers before each reconnect, and go anywhere.
                 client.options["dont_randomize"] = True
                 self._js = client.jetstream(timeout=REQUEST_S)
                 self._confirmations = confirmations
@@ -146,10 +147,13 @@ class Connection:
         await self.client.flush(timeout=timeout_s)
         await self.client.flush(timeout=timeout_s)
 
-    async def go_elsewhere(self) -> None:
-        """Leave a server that stands and is of no use for the next one, where there is another."""
-        if self.connected and not self._closing and len(self.client.server_pool) > 1:
+    async def go_to(self, server: str) -> None:
+        """Leave a server that stands and is of no use for this one of those that are set."""
+        if self.connected and not self._closing:
             _log.warning("bus_goes_elsewhere")
+            # The others that it has heard of would be tried first, among them this one once more.
+            rest = (each for each in self._servers if each != server)
+            self.client.set_server_pool([server, *rest])
             await self.client.force_reconnect()
 
     def on_reconnect(self, hook: Hook) -> None:

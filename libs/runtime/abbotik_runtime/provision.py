@@ -120,19 +120,20 @@ async def _provision_bus(settings: ServiceSettings, replicas: int) -> None:
 async def client_of(servers: list[str], name: str) -> AsyncIterator[Client]:
     """Yield a connection to one of the servers, for a moment; an error where none takes it."""
     client = Client()
-    await client.connect(
-        servers,
-        name=name,
-        allow_reconnect=False,
-        connect_timeout=2,
-        # Otherwise a server that refuses connections is tried for two minutes.
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0.1,  # type: ignore[arg-type] # it is only slept
-        error_cb=_unheard,
-    )
     try:
+        await client.connect(
+            servers,
+            name=name,
+            allow_reconnect=False,
+            connect_timeout=2,
+            # Otherwise a server that refuses connections is tried for two minutes.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.1,  # type: ignore[arg-type] # it is only slept
+            error_cb=_unheard,
+        )
         yield client
     finally:
+        # Also where it failed: nats-py keeps the socket to a server that accepts and says nothing.
         await client.close()
 
 
@@ -207,7 +208,7 @@ async def _look_at_stream(js: JetStreamContext, stream: Stream) -> list[str]:
     except NotFoundError:
         return [f"stream {stream.name} is missing: run `abbotik provision`"]
     if is_severed(info.cluster):
-        raise Severed(stream.name)
+        raise Severed(f"the leader of {stream.name} does not hear from the majority")
     found = info.config
     return [str(drift) for drift in stream_drift(found, wanted)] or [
         f"stream {stream.name}: {member} is outdated: run `abbotik provision`"

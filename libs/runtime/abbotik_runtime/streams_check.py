@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -27,7 +28,7 @@ class StreamsCheck:
 
     A server of a cluster that no longer reaches the others keeps its clients and answers their
     pings for as long as that lasts, and confirms nothing. So where JetStream is silent the others
-    are asked too, and if one of them knows more the connection leaves this server.
+    are asked too, and if one of them knows more the connection goes there.
     """
 
     def __init__(self, bus: Bus, servers: list[str]) -> None:
@@ -46,38 +47,44 @@ class StreamsCheck:
         try:
             found = await provision.missing(self._bus.js, self._bus.service)
         except _CUT_OFF:
-            if await self._others_know_more() and epoch == self._bus.epoch:
-                await self._bus.go_elsewhere()
+            better = await self._better_server()
+            if better is not None and epoch == self._bus.epoch:
+                await self._bus.go_to(better)
             raise
         if not found:
             self._green_until = time.monotonic() + _GREEN_S
         return "; ".join(found) or None
 
-    async def _others_know_more(self) -> bool:
-        """Say whether a stream is silent here and answers elsewhere, both asked at one moment."""
+    async def _better_server(self) -> str | None:
+        """Return one where streams answer that are silent here, all asked at one moment."""
         # Nobody waits for a check that takes longer than two seconds, but it runs on.
         if self._asking:
-            return False
+            return None
         self._asking = True
         try:
             url = self._bus.client.connected_url
             others = [each for each in self._servers if url and urlsplit(each).netloc != url.netloc]
-            here, *there = await asyncio.gather(
-                self._led(self._bus.client), *(self._led_at(server) for server in others)
-            )
-            return any(led - here for led in there)
+            async with AsyncExitStack() as looks:
+                clients = await asyncio.gather(*(self._look(looks, server) for server in others))
+                here, *there = await asyncio.gather(*map(self._led, (self._bus.client, *clients)))
         finally:
             self._asking = False
+        more = {server: led for server, led in zip(others, there, strict=True) if led - here}
+        return max(more, key=lambda server: len(more[server]), default=None)
 
-    async def _led_at(self, server: str) -> set[str]:
+    async def _look(self, looks: AsyncExitStack, server: str) -> Client | None:
+        """Return a connection to a server for a moment, None where it takes none."""
         try:
-            async with provision.client_of([server], f"abbotik-{self._bus.service}-look") as client:
-                return await self._led(client)
+            return await looks.enter_async_context(
+                provision.client_of([server], f"abbotik-{self._bus.service}-look")
+            )
         except (OSError, nats.errors.Error):
-            return set()
+            return None
 
-    async def _led(self, client: Client) -> set[str]:
+    async def _led(self, client: Client | None) -> set[str]:
         """Return those of the streams whose leader answers, with a majority behind it."""
+        if client is None:
+            return set()
         js, names = client.jetstream(timeout=_ANSWER_S), streams_of(self._bus.service)
         led = await asyncio.gather(*(_is_led(js, name) for name in names))
         return {name for name, is_led in zip(names, led, strict=True) if is_led}

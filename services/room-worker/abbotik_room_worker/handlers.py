@@ -99,9 +99,11 @@ class RoomCommands:
             exceptions = await self._exceptions.count(command.tenant, command.id)
             if exceptions < _MOST_EXCEPTIONS:
                 return Retry(_AGAIN_S)
-            await self._tell_broken(command)
+            # First: what is told cannot be taken back, and is told once.
             await self._exceptions.forget(command.tenant, command.id)
-        except UnavailableError:
+            await self._tell_broken(command)
+        except UnavailableError as away:
+            log.warning("command.uncounted", command=command.id, error=str(away))
             return Retry(_AGAIN_S)
         return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
 

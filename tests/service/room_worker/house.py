@@ -49,37 +49,12 @@ from tests.fakes.room_worker.sessions import EXPIRY_MS, FakeSessions
 from tests.fakes.room_worker.signals import FakeSignals
 from tests.fakes.room_worker.store import MemoryStore
 from tests.fakes.room_worker.sweeps import FakeSweeps
+from tests.service.room_worker.pauses import Pauses
 from tests.unit.room_worker.sound_log import SoundLog
 
 TENANT = "acme"
 MAX_QUEUE = 8
 _PATIENCE_S = 10.0
-
-
-class Pauses:
-    """The script's sleep: over at once, or held until the test lets it go on."""
-
-    def __init__(self) -> None:
-        self.asked: list[float] = []
-        self.reached = asyncio.Event()
-        self._open = asyncio.Event()
-        self._open.set()
-
-    async def __call__(self, seconds: float) -> None:
-        """Sleep as long as the test wants, whatever the script says."""
-        self.asked.append(seconds)
-        self.reached.set()
-        await asyncio.sleep(0)
-        await self._open.wait()
-
-    def hold(self) -> None:
-        """Let whoever sleeps from now on sleep until `go`."""
-        self.reached.clear()
-        self._open.clear()
-
-    def go(self) -> None:
-        """Wake them all."""
-        self._open.set()
 
 
 class Worker:
@@ -230,6 +205,16 @@ class House:
         outcome = await worker.ask(command)
         assert outcome["ok"], outcome
         return command.room
+
+    async def queued(self, worker: Worker, content: str = "!say done") -> str:
+        """Return a room with a message that waits; its trigger is lost."""
+        room = await self.rent(worker)
+        worker.waiting_rooms = True
+        await worker.ask(self.message(room, content))
+        worker.waiting_rooms = False
+        await worker.rested()
+        self.signals.triggers.clear()
+        return room
 
     def rent_command(self, **body: Any) -> RentRoom:
         """Return a rent of a new room."""

@@ -12,6 +12,7 @@ from tests.service.room_worker import house as house_module
 from tests.service.room_worker import (
     test_care,
     test_commands,
+    test_deadlines,
     test_interrupts,
     test_redelivery,
     test_takeover,
@@ -96,7 +97,7 @@ async def _unheard_message_is_applied_once(house: House) -> None:
         ),
         (
             builds.keeps_no_deadline,
-            test_care.test_release_past_its_deadline_is_carried_out,
+            test_deadlines.test_release_past_its_deadline_is_carried_out,
             "releasing",
         ),
         (

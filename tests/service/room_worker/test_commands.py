@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NoReturn
 
 import pytest
@@ -10,6 +11,7 @@ from abbotik_contracts.room_commands import encode
 from abbotik_contracts.subjects import HEADER_BLOB, room_command
 from abbotik_kernel.outcome import Done, Reject, Retry
 from abbotik_room_worker import answers, keeper
+from abbotik_room_worker.ports import UnavailableError
 from tests.service.room_worker.house import TENANT, House
 
 
@@ -158,6 +160,31 @@ async def test_room_tells_of_a_command_that_broke(
     assert (await worker.ask(command))["ok"]
     await worker.rested()
     assert house.outputs(room) == ["mended"]
+
+
+async def test_room_is_told_once_of_a_command_that_broke(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the store is away in between."""
+    worker = await house.worker()
+    room = await house.rent(worker)
+    command = house.message(room, "hello")
+    forget = worker.exceptions.forget
+
+    async def away_twice(tenant: str, command_id: str) -> None:
+        if next(tries) < 2:
+            raise UnavailableError("the store is away")
+        await forget(tenant, command_id)
+
+    def buggy(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    tries = itertools.count()
+    monkeypatch.setattr(worker.exceptions, "forget", away_twice)
+    monkeypatch.setattr(keeper, "decide", buggy)
+    outcomes = [await worker.handle(command) for _ in range(5)]
+    assert [type(outcome) for outcome in outcomes] == [*[Retry] * 4, Reject]
+    assert len(house.payloads(room, "error")) == 1
 
 
 async def test_command_that_was_carried_out_and_not_answered_is_no_error(
