@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import cast
@@ -122,6 +123,24 @@ async def test_session_begins_over_a_slow_link_too(
     for begun in (False, False, False, False, True):
         await session.renew()
         assert session.begun.is_set() is begun
+
+
+async def test_session_of_a_machine_that_slept_is_over(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For others the time went on: until it is renewed it may have been declared dead."""
+    clock = wall()
+    session = MongoSessions(database, "w1", Progress(), clock)
+    await session.renew()
+    assert session.live
+    before, awake = clock.now_ms(), time.clock_gettime
+
+    def after_sleep(which: int) -> float:
+        return awake(which) + (900 if which == time.CLOCK_BOOTTIME else 0)
+
+    monkeypatch.setattr(time, "clock_gettime", after_sleep)
+    assert not session.live
+    assert clock.now_ms() >= before + 900_000
 
 
 async def test_one_document_per_session(database: mongo.Database) -> None:

@@ -38,8 +38,8 @@ def chance(monkeypatch: pytest.MonkeyPatch) -> Random:
         return UUID(int=random.getrandbits(128), version=4)
 
     monkeypatch.setattr(ids, "uuid_utils", SimpleNamespace(uuid7=made))
-    for module in (sessions, loops):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=virtual_time.now))
+    monkeypatch.setattr(sessions, "elapsed_s", virtual_time.now)
+    monkeypatch.setattr(loops, "time", SimpleNamespace(monotonic=virtual_time.now))
     monkeypatch.setattr(loops, "random", random)
     return random
 

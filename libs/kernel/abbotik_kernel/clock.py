@@ -35,17 +35,25 @@ def rfc3339(at_ms: int) -> str:
     return f"{_to_the_second(second)}.{milli:03d}Z"
 
 
+def elapsed_s() -> float:
+    """Return seconds that pass whatever the clock is set to, also while the machine sleeps.
+
+    To the others, whose time went on, a process of such a machine was away.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class CorrectedClock:
-    """The time of another machine: the monotonic clock and what it is off by, as last heard.
+    """The time of another machine: the seconds that elapse and what they are off by, as last heard.
 
     All that share that machine agree on the time, however wrong their own clocks are and whoever
     sets those meanwhile. Before the first answer it is the time of the ``local`` clock.
-    ``monotonic`` returns seconds.
+    ``elapsed`` returns seconds.
     """
 
-    def __init__(self, local: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, local: Clock, elapsed: Callable[[], float] = elapsed_s) -> None:
         self._local = local
-        self._monotonic = monotonic
+        self._elapsed = elapsed
         self._off_ms = local.now_ms() - self.passed_ms()
         self._heard = False
 
@@ -54,8 +62,8 @@ class CorrectedClock:
         return self.passed_ms() + self._off_ms
 
     def passed_ms(self) -> int:
-        """Return the monotonic clock's milliseconds, to note when the other one was asked."""
-        return int(self._monotonic() * 1000)
+        """Return the milliseconds that have elapsed, to note when the other one was asked."""
+        return int(self._elapsed() * 1000)
 
     @property
     def ahead_ms(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -15,7 +14,7 @@ from pymongo import ReturnDocument, timeout
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from abbotik_kernel.clock import CorrectedClock
+from abbotik_kernel.clock import CorrectedClock, elapsed_s
 from abbotik_room_worker.adapters.answering import answering
 from abbotik_room_worker.ports import DeadSession, UnavailableError
 from abbotik_room_worker.progress import Progress
@@ -67,13 +66,13 @@ class MongoSessions:
 
     @property
     def live(self) -> bool:
-        """Say whether this session cannot have been declared dead yet, by the monotonic clock."""
-        return time.monotonic() < self._good_until
+        """Say whether this session cannot have been declared dead yet, as far as time tells."""
+        return elapsed_s() < self._good_until
 
     @property
     def _in_touch(self) -> bool:
         """Say whether renewals followed each other without a gap for a full expiry, until now."""
-        now, since = time.monotonic(), self._unbroken_since
+        now, since = elapsed_s(), self._unbroken_since
         unbroken = since is not None and now - since >= EXPIRY_S
         return unbroken and self.live and now - self._heard_at <= _GAP_S
 
@@ -82,7 +81,7 @@ class MongoSessions:
 
         Counts from before it was sent. Raises UnavailableError.
         """
-        sent, asked_ms = time.monotonic(), self._clock.passed_ms()
+        sent, asked_ms = elapsed_s(), self._clock.passed_ms()
         expiry_ms = int(EXPIRY_S * 1000)
         fields = {
             "renewed_at": "$$NOW",
@@ -111,8 +110,8 @@ class MongoSessions:
             raise UnavailableError(f"MongoDB: {type(error).__name__}") from error
         else:
             self._clock.correct(_ms(cast("dict[str, Any]", renewed)["renewed_at"]), asked_ms)
-            self._begin(took_s=time.monotonic() - sent)
-        heard = time.monotonic()
+            self._begin(took_s=elapsed_s() - sent)
+        heard = elapsed_s()
         gap = heard - self._heard_at > _GAP_S or sent >= self._good_until
         if gap or self._unbroken_since is None:
             self._unbroken_since = heard
