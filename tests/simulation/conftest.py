@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from abbotik_runtime import logs
+from tests.logs import restored_logs
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def quiet() -> Iterator[None]:
     """Log nothing below an error."""
-    logs.configure("simulation", "error", "json")
+    with restored_logs():
+        logs.configure("simulation", "error", "json")
+        yield

@@ -14,20 +14,17 @@ import pytest
 import structlog
 
 from abbotik_runtime import logs
+from tests.logs import restored_logs
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.BytesIO]:
     """Yield what a process configured for JSON writes to its stdout."""
     written = io.BytesIO()
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, write_through=True))
-    logs.configure("sample", "info")
-    yield written
-    root.handlers[:], level = before
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with restored_logs():
+        logs.configure("sample", "info")
+        yield written
 
 
 def _events(written: io.BytesIO) -> list[dict[str, Any]]:
