@@ -26,7 +26,7 @@ async def worker(own_nats: tuple[Child, str], mongo_url: str) -> AsyncIterator[t
     await provision_streams(bus.js)
     client = mongo.connect(settings, "test")
     health = Health("room-worker", Metrics("room-worker"))
-    register_checks(health, bus, client, settings)
+    register_checks(health, bus, client)
     yield bus, health
     await client.close()
     await bus.close()
@@ -90,7 +90,7 @@ async def test_red_while_mongo_is_away(own_nats: tuple[Child, str]) -> None:
     bus = await Bus.open(settings, "gateway")
     client = mongo.connect(settings, "test")
     health = Health("gateway", Metrics("gateway"))
-    register_checks(health, bus, client, settings)
+    register_checks(health, bus, client)
     report = await health.report()
     assert report.checks["mongo"]
     assert report.checks["nats"] == ""

@@ -30,11 +30,11 @@ async def _looking(home: Path, other: str) -> AsyncIterator[tuple[Bus, StreamsCh
     del wanted["jetstream"]
     config.write_text(json.dumps(wanted))
     silent.start()
-    settings = ServiceSettings(nats_url=url)
-    bus = await Bus.open(settings, "gateway")
-    bus.client.set_server_pool([other, url])
+    bus = await Bus.open(ServiceSettings(nats_url=url), "gateway")
+    # Known from the beginning on it might have been the first.
+    bus.servers = [url, other]
     try:
-        yield bus, StreamsCheck(bus, [url, other])
+        yield bus, StreamsCheck(bus)
     finally:
         await bus.close()
         silent.stop()

@@ -33,6 +33,7 @@ from abbotik_room_worker.tool_calls import ToolCalls
 from abbotik_runtime import log_writer, projector
 from abbotik_runtime.log_writer import Appended, LogWriter, Lost
 from abbotik_runtime.projector import Projector
+from tests.service.room_worker.broken_builds import keeps_no_deadline
 
 Sabotage = Callable[[pytest.MonkeyPatch], None]
 
@@ -119,12 +120,8 @@ def keep_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lose every trigger, and let nobody look for the rooms that wait for one."""
-
-    async def idle(*_: object) -> None:
-        return
-
-    monkeypatch.setattr(NatsSignals, "want_turn", idle)
-    monkeypatch.setattr(Care, "say_waiting", idle)
+    monkeypatch.setattr(NatsSignals, "want_turn", _idle)
+    monkeypatch.setattr(Care, "say_waiting", _idle)
 
 
 def declare_nobody_dead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,14 +157,10 @@ def skip_an_occurrence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakes, "next_times", hasty)
 
 
-def keep_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def keep_no_occurrence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lose every reminder, and let nobody look for what is due."""
-
-    async def idle(*_: object) -> None:
-        return
-
-    monkeypatch.setattr(NatsSignals, "remind", idle)
-    monkeypatch.setattr(Care, "keep_deadlines", idle)
+    keeps_no_deadline(monkeypatch)
+    monkeypatch.setattr(NatsSignals, "remind", _idle)
 
 
 def mend_no_projection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,3 +217,7 @@ def call_tools_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(Tenure, "stands", trusting)
+
+
+async def _idle(*_: object) -> None:
+    return

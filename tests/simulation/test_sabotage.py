@@ -100,7 +100,7 @@ _elections = partial(_steps, fate=primary_fails)
         (sabotages.believe_the_own_clock, _lives),
         (sabotages.go_by_the_wall_clock, _lives),
         (sabotages.skip_an_occurrence, _lives),
-        (sabotages.keep_no_deadline, _losses),
+        (sabotages.keep_no_occurrence, _losses),
         (sabotages.mend_no_projection, _elections),
         (looks_at_no_room_of_its_own, _losses),
         (sabotages.leave_an_entry_out_of_replay, _lives),

@@ -56,6 +56,7 @@ class Connection:
     """One per process. ``on_closed`` is called once the client has given up for good.
 
     `await connect()` waits for as long as NATS is away; `connected` and `check` say so meanwhile.
+    ``servers`` are the URLs of the settings.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Connection:
         self.broker = _broker(settings, service, self)
         self.failed: str | None = None
         self.epoch = 0
-        self._servers = settings.nats_servers
+        self.servers = settings.nats_servers
         self._on_closed = on_closed
         self._client: Client | None = None
         self._js: JetStreamContext | None = None
@@ -148,11 +149,11 @@ class Connection:
         await self.client.flush(timeout=timeout_s)
 
     async def go_to(self, server: str) -> None:
-        """Leave a server that stands and is of no use for this one of those that are set."""
+        """Leave a server that stands and is of no use for this one of ``servers``."""
         if self.connected and not self._closing:
             _log.warning("bus_goes_elsewhere")
             # The others that it has heard of would be tried first, among them this one once more.
-            rest = (each for each in self._servers if each != server)
+            rest = (each for each in self.servers if each != server)
             self.client.set_server_pool([server, *rest])
             await self.client.force_reconnect()
 

@@ -71,7 +71,7 @@ async def run(service: str, settings: S, build: Callable[[Context[S]], Service])
     bus = Bus(settings, service, metrics=metrics)
     client = mongo.connect(settings, service)
     health = Health(service, metrics)
-    register_checks(health, bus, client, settings)
+    register_checks(health, bus, client)
     context = Context(
         service, settings, bus, client, mongo.database(client, settings), health, metrics
     )
@@ -97,13 +97,11 @@ async def run(service: str, settings: S, build: Callable[[Context[S]], Service])
     return 1 if failed or bus.failed is not None else 0
 
 
-def register_checks(
-    health: Health, bus: Bus, client: mongo.Client, settings: ServiceSettings
-) -> None:
+def register_checks(health: Health, bus: Bus, client: mongo.Client) -> None:
     """Register what every service needs: `nats`, `mongo`, and `streams` with their consumers."""
     health.register("nats", bus.check)
     health.register("mongo", _answers(client))
-    health.register("streams", StreamsCheck(bus, settings.nats_servers).check)
+    health.register("streams", StreamsCheck(bus).check)
 
 
 def _answers(client: mongo.Client) -> Check:

@@ -31,9 +31,8 @@ class StreamsCheck:
     are asked too, and if one of them knows more the connection goes there.
     """
 
-    def __init__(self, bus: Bus, servers: list[str]) -> None:
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._servers = servers
         self._green_until = 0.0
         self._asking = False
 
@@ -63,7 +62,9 @@ class StreamsCheck:
         self._asking = True
         try:
             url = self._bus.client.connected_url
-            others = [each for each in self._servers if url and urlsplit(each).netloc != url.netloc]
+            others = [
+                each for each in self._bus.servers if url and urlsplit(each).netloc != url.netloc
+            ]
             async with AsyncExitStack() as looks:
                 clients = await asyncio.gather(*(self._look(looks, server) for server in others))
                 here, *there = await asyncio.gather(*map(self._led, (self._bus.client, *clients)))

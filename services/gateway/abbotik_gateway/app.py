@@ -78,7 +78,7 @@ class Gateway:
             follow_redirects=False,
             trust_env=False,
         )
-        register_checks(self._health, self._bus, self._client, settings)
+        register_checks(self._health, self._bus, self._client)
         self._health.register("outcomes", self._can_hear_outcomes)
         self._app = build_api(
             Ports(

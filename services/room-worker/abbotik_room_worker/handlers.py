@@ -103,7 +103,7 @@ class RoomCommands:
             await self._exceptions.forget(command.tenant, command.id)
             await self._tell_broken(command)
         except UnavailableError as away:
-            log.warning("command.uncounted", command=command.id, error=str(away))
+            log.warning("command.broke_waits", command=command.id, error=str(away))
             return Retry(_AGAIN_S)
         return Reject("COMMAND_BROKE", f"{type(error).__name__}: {error}")
 

@@ -141,11 +141,8 @@ async def test_room_tells_of_a_command_that_broke(
     room = await house.rent(worker)
     command = house.message(room, "!say mended")
 
-    def buggy(*_: object) -> NoReturn:
-        raise ZeroDivisionError
-
     with monkeypatch.context() as bug:
-        bug.setattr(keeper, "decide", buggy)
+        bug.setattr(keeper, "decide", _buggy)
         outcomes = [await worker.handle(command) for _ in range(3)]
     assert isinstance(outcomes[-1], Reject)
     assert house.payloads(room, "error") == [
@@ -176,12 +173,9 @@ async def test_room_is_told_once_of_a_command_that_broke(
             raise UnavailableError("the store is away")
         await forget(tenant, command_id)
 
-    def buggy(*_: object) -> NoReturn:
-        raise ZeroDivisionError
-
     tries = itertools.count()
     monkeypatch.setattr(worker.exceptions, "forget", away_twice)
-    monkeypatch.setattr(keeper, "decide", buggy)
+    monkeypatch.setattr(keeper, "decide", _buggy)
     outcomes = [await worker.handle(command) for _ in range(5)]
     assert [type(outcome) for outcome in outcomes] == [*[Retry] * 4, Reject]
     assert len(house.payloads(room, "error")) == 1
@@ -194,10 +188,7 @@ async def test_command_that_was_carried_out_and_not_answered_is_no_error(
     worker = await house.worker()
     room = await house.rent(worker)
 
-    def buggy(*_: object) -> NoReturn:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(answers, "of_entry", buggy)
+    monkeypatch.setattr(answers, "of_entry", _buggy)
     command = house.message(room, "!say done")
     outcomes = [await worker.handle(command) for _ in range(3)]
     assert isinstance(outcomes[-1], Reject)
@@ -255,3 +246,7 @@ async def test_worker_out_of_touch_takes_no_new_turn(house: House) -> None:
     assert (await worker.ask(house.message(room, "hello")))["ok"]
     assert isinstance(await worker.take((TENANT, room)), Retry)
     assert house.log(room)[-1]["state"]["lease"] is None
+
+
+def _buggy(*_: object) -> NoReturn:
+    raise ZeroDivisionError
