@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bench.wire import Caller, Target
@@ -55,3 +55,18 @@ async def soon(waited: Awaitable[T], what: str) -> T:
         return await asyncio.wait_for(waited, STALL_S)
     except TimeoutError as late:
         raise RuntimeError(f"no {what} within {STALL_S:.0f} s") from late
+
+
+async def going_on(work: "asyncio.Future[T]", count: Callable[[], int]) -> T:
+    """Wait for work whose `count` grows; RuntimeError once it has not within STALL_S.
+
+    One timer for all of it: a timer for each wait is a tenth of what the load client burns.
+    """
+    before = -1
+    while not work.done():
+        if count() == before:
+            work.cancel()
+            raise RuntimeError(f"nothing more than {before} within {STALL_S:.0f} s")
+        before = count()
+        await asyncio.wait([work], timeout=STALL_S)
+    return work.result()

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import uvloop
 
-from bench.product.rooms import TURN_END, arguments, events, message, rent, soon
+from bench.product.rooms import TURN_END, arguments, events, going_on, message, rent
 from bench.samples import Finding, report
 from bench.wire import Caller, Follower, Target
 
@@ -49,7 +49,10 @@ class Load:
         work = iter(repeat(None, turns))
         callers = [await Caller.connect(self._target) for _ in range(IN_FLIGHT)]
         started = perf_counter()
-        await asyncio.gather(*(self._client(caller, work) for caller in callers))
+        await going_on(
+            asyncio.gather(*(self._client(caller, work) for caller in callers)),
+            lambda: len(self.visible),
+        )
         took = perf_counter() - started
         for caller in callers:
             caller.close()
@@ -61,9 +64,9 @@ class Load:
             number, request = self._free.popleft()
             ended = self._ends[number] = loop.create_future()
             started = perf_counter()
-            answer = await soon(caller.send(request), "answer to a POST")
+            answer = await caller.send(request)
             answer.expect(202)
-            self.visible.append(await soon(ended, "actor:turn_end") - started)
+            self.visible.append(await ended - started)
             self.accepted.append(answer.at - started)
             self._free.append((number, request))
 
