@@ -3,7 +3,8 @@
 # removes all of it again. Without a Docker engine it says so and passes.
 set -eu
 cd "$(dirname "$0")/../.."
-python=${PYTHON:-.venv/bin/python}
+# Not $PYTHON: that one makes the .venv, and has none of the tests' libraries.
+python=.venv/bin/python
 
 skip() {
     echo "compose-test: SKIPPED, $1."
