@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Protocol
 
@@ -44,15 +44,15 @@ class Meter(Protocol):
 class Exchange:
     """One request and its answer, as seen from the edge."""
 
-    def __init__(self, request_id: bytes, receive: Receive, send: Send, *, head: bool) -> None:
+    def __init__(self, request_id: bytes, receive: Receive, send: Send) -> None:
         self._request_id = request_id
-        self._receive = receive
         self._send = send
-        self._head = head
+        self.receive = receive
         self.status = 0
 
-    async def send(self, message: Message) -> None:
-        """Pass the answer on; the one to HEAD ends with its headers."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass the answer on, with the headers that every one has."""
+        # No coroutine of its own: this is on the way of every event to every follower.
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [
@@ -60,17 +60,24 @@ class Exchange:
                 (REQUEST_ID, self._request_id),
                 *_ALWAYS,
             ]
-            await self._send(message)
-            if self._head:
-                await self._send({"type": "http.response.body", "body": b""})
-        elif not self._head:
-            await self._send(message)
+        return self._send(message)
 
-    async def receive(self) -> Message:
-        """Pass the request on; once HEAD is answered, nobody reads any more."""
-        if self._head and self.status:
-            return {"type": "http.disconnect"}
-        return await self._receive()
+
+class HeadExchange(Exchange):
+    """A request with HEAD: its answer ends with the headers, and then nobody reads any more."""
+
+    def __init__(self, request_id: bytes, receive: Receive, send: Send) -> None:
+        super().__init__(request_id, self._until_answered, send)
+        self._receive = receive
+
+    async def send(self, message: Message) -> None:
+        """Pass the headers on, and nothing else."""
+        if message["type"] == "http.response.start":
+            await super().send(message)
+            await self._send({"type": "http.response.body", "body": b""})
+
+    async def _until_answered(self) -> Message:
+        return {"type": "http.disconnect"} if self.status else await self._receive()
 
 
 class Edge:
@@ -91,10 +98,11 @@ class Edge:
         request_id, header_bytes = _look_at_headers(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         method: str = scope["method"]
-        exchange = Exchange(request_id, receive, send, head=method == "HEAD")
+        is_head = method == "HEAD"
+        exchange = (HeadExchange if is_head else Exchange)(request_id, receive, send)
         scope["state"] = {"request_id": request_id.decode()}
         # A copy: the server keeps its own to know that HEAD has no body.
-        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        inner = {**scope, "method": "GET"} if is_head else scope
         try:
             app = self._app if header_bytes <= MAX_HEADER_BYTES else _headers_too_large
             await app(inner, exchange.receive, exchange.send)
