@@ -63,7 +63,8 @@ class MessageBody(Frozen):
     kind: Literal["task", "message", "steer", "summary"] = "task"
     content: Content
     actor_key: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    metadata: Metadata = {}
+    # Given as a default, `{}` would be copied deeply for each message without metadata.
+    metadata: Metadata = Field(default_factory=dict, json_schema_extra={"default": {}})
     delivery: Literal["queue", "reject", "interrupt", "merge", "steer", "rollback"] = "queue"
 
     @model_validator(mode="after")
