@@ -95,7 +95,8 @@ class Bus(Connection):
         self, subject: str, data: bytes, headers: dict[str, str], reply: str, deadline: float
     ) -> None:
         """Publish to a stream, once, whose word comes to ``reply``; Unconfirmed where it cannot."""
-        await self._standing(deadline)
+        if not self.connected:
+            await self._reconnected(deadline)
         try:
             await self.client.publish(subject, data, reply, headers)
         except GONE as error:
@@ -104,7 +105,8 @@ class Bus(Connection):
     async def _try(
         self, subject: str, data: bytes, headers: dict[str, str], deadline: float
     ) -> PubAck:
-        await self._standing(deadline)
+        if not self.connected:
+            await self._reconnected(deadline)
         if self._confirmations is None:
             raise Unconfirmed("NATS has not been reached yet")
         left = deadline - time.monotonic()
@@ -115,10 +117,8 @@ class Bus(Connection):
         except GONE as error:
             raise Unconfirmed(str(error)) from error
 
-    async def _standing(self, deadline: float) -> None:
-        """Return when the connection stands; Unconfirmed where it does not in time."""
-        if self.connected:
-            return
+    async def _reconnected(self, deadline: float) -> None:
+        """Return when the connection stands again; Unconfirmed where it does not in time."""
         # nats-py would buffer each try and send them all after the reconnect.
         try:
             await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))

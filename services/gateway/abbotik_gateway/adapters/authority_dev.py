@@ -22,10 +22,11 @@ class DevAuthority:
         """Return the user or the root of the dev tenant, None for any other token."""
         digest = _digest(token)
         # Both are compared always, for the same reason.
-        user, root = (compare_digest(known, digest) for known, _ in (self._user, self._root))
-        if root:
+        is_user = compare_digest(self._user[0], digest)
+        is_root = compare_digest(self._root[0], digest)
+        if is_root:
             return self._root[1]
-        return self._user[1] if user else None
+        return self._user[1] if is_user else None
 
 
 def _digest(token: str) -> bytes:

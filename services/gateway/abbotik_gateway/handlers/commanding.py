@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import structlog
 from pydantic import JsonValue
@@ -50,8 +49,7 @@ _UNHEARD_S = 1.0
 Build = Callable[[Ids], RoomCommand]
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """A request for a command.
 
     ``room`` is None where the room is to be made. ``members`` are the body, which with the room
@@ -68,8 +66,7 @@ class Order:
     trace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The outcome of a command; ``replayed`` says that it is a stored one."""
 
     outcome: Outcome
