@@ -7,7 +7,7 @@ of both into the log's events, each once and in order.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import orjson
 
@@ -61,12 +61,12 @@ def event_of(record: Record, data: bytes) -> Event:
 
 def _record(line: bytes) -> Record:
     try:
-        record = orjson.loads(line)
+        record: Record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise UnreadableSignalError("not JSON") from error
     if not isinstance(record, dict):
         raise UnreadableSignalError("not an object")
-    return cast("Record", record)
+    return record
 
 
 def _one_line(data: bytes, record: Record) -> bytes:
@@ -146,7 +146,6 @@ class Tail:
     def _pass(self, event: Event, due: list[Event]) -> None:
         due.append(event)
         self.seq = event.seq
-        self._highest = max(self._highest, event.seq)
         self.epoch = max(self.epoch, event.epoch)
         if event.turn_id is not None and event.event_type == TURN_START:
             self._running.add(event.turn_id)
