@@ -67,11 +67,13 @@ class Burst:
     __slots__ = ("_chunks", "first", "last", "parts", "released")
 
     def __init__(self, parts: Sequence[Batch | Piece]) -> None:
-        batches = [part for part in parts if isinstance(part, Batch)]
         self.parts = parts
-        self.first = batches[0].first if batches else 0
-        self.last = batches[-1].last if batches else 0
-        self.released = bool(batches) and batches[-1].released
+        self.first = self.last = 0
+        self.released = False
+        for part in parts:
+            if isinstance(part, Batch):
+                self.first = self.first or part.first
+                self.last, self.released = part.last, part.released
         self._chunks: dict[str, bytes] = {}
 
     def chunk(self, variant: Variant) -> bytes:
