@@ -71,7 +71,12 @@ class BusCommands:
         if not self.ready:
             raise UnavailableError("NATS has not been reached yet")
         until = monotonic() + deadline_s
-        data, headers = await self._message(command, trace)
+        data, headers = encode(command), {HEADER_REQUEST_ID: command.request_id}
+        if trace is not None:
+            headers[HEADER_TRACE] = trace
+        if len(data) > MAX_INLINE_BYTES:
+            headers[HEADER_BLOB] = await self._contents.put(command.tenant, data)
+            data = b""
         subject = room_command(command.tenant, command.room, verb(command))
         answer: bytes | None = None
         while answer is None:
@@ -112,18 +117,6 @@ class BusCommands:
         finally:
             del self._waiting[token]
         return outcome
-
-    async def _message(
-        self, command: RoomCommand, trace: str | None
-    ) -> tuple[bytes, dict[str, str]]:
-        data = encode(command)
-        headers = {HEADER_REQUEST_ID: command.request_id}
-        if trace is not None:
-            headers[HEADER_TRACE] = trace
-        if len(data) > MAX_INLINE_BYTES:
-            headers[HEADER_BLOB] = await self._contents.put(command.tenant, data)
-            data = b""
-        return data, headers
 
     def _on_answer(self, message: Msg) -> None:
         token, _, of_stream = message.subject[len(self._inbox) + 1 :].partition(".")

@@ -96,11 +96,12 @@ class Edge:
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         began = perf_counter()
         request_id, header_bytes = _look_at_headers(scope)
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        as_text = request_id.decode()
+        structlog.contextvars.bind_contextvars(request_id=as_text)
         method: str = scope["method"]
         is_head = method == "HEAD"
         exchange = (HeadExchange if is_head else Exchange)(request_id, receive, send)
-        scope["state"] = {"request_id": request_id.decode()}
+        scope["state"] = {"request_id": as_text}
         # A copy: the server keeps its own to know that HEAD has no body.
         inner = {**scope, "method": "GET"} if is_head else scope
         try:
