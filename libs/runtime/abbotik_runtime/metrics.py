@@ -32,7 +32,9 @@ class Metrics:
             service
         ).set(1)
         self._published = self.counter("published", "Messages published.", "kind", "family")
-        self._publish_seconds = self.histogram("publish", "Stored publish until its ack.", "family")
+        self._publish_seconds = self.histogram(
+            "publish", "Stored publish until it is sure.", "family"
+        )
         self._core: dict[str, Counter] = {}
         self._stored: dict[str, tuple[Counter, Histogram]] = {}
         self.publish_retries = self.counter("publish_retries", "Stored publishes sent again.")
@@ -56,7 +58,7 @@ class Metrics:
         series.inc()
 
     def published_stored(self, subject: str, seconds: float) -> None:
-        """Count a stored message and the time until its ack."""
+        """Count a stored message and the time until that was sure: by its ack, or its outcome."""
         name = family(subject)
         series = self._stored.get(name)
         if series is None:

@@ -244,7 +244,7 @@ async def test_nats_away_is_unavailable_and_comes_back(
 async def test_a_publish_without_an_ack_is_sent_again_under_its_id(
     lonely: tuple[Child, BusCommands, Worker],
 ) -> None:
-    """After 2 s without the stream's word; it stores the command once."""
+    """Where nothing was said for a while; the stream stores the command once."""
     child, commands, worker = lonely
     child.pause()
     try:
@@ -268,11 +268,11 @@ async def test_without_a_stream_a_command_is_tried_until_its_deadline(
     # It hears core messages, and would be a responder.
     await worker._bus.close()
     with pytest.raises(UnconfirmedError):
-        await send(commands, message(), 0.5)
+        await send(commands, message(), 1.0)
     assert commands._bus.metrics.publish_retries._value.get() >= 2
 
 
-async def test_what_the_stream_refuses_is_unavailable_at_once(
+async def test_what_the_stream_refuses_is_unavailable_as_soon_as_it_is_asked(
     lonely: tuple[Child, BusCommands, Worker],
 ) -> None:
     """A refusal that no retry can mend: nothing was stored."""
@@ -284,4 +284,23 @@ async def test_what_the_stream_refuses_is_unavailable_at_once(
     async with asyncio.timeout(2):
         with pytest.raises(UnavailableError):
             await send(commands, message())
-    assert commands._bus.metrics.publish_retries._value.get() == 0
+    assert commands._bus.metrics.publish_retries._value.get() == 1
+
+
+async def test_a_late_outcome_is_waited_for_once_the_stream_has_the_command(
+    lonely: tuple[Child, BusCommands, Worker],
+) -> None:
+    """The stream is asked with the command itself, which it knows and does not store again."""
+    _, commands, worker = lonely
+    answer, worker.answer = worker.answer, lambda _message: None
+    asked = asyncio.create_task(send(commands, message()))
+    retries = commands._bus.metrics.publish_retries
+    await eventually(lambda: retries._value.get() == 1)
+    await eventually(lambda: next(iter(commands._waiting.values()))._stored)
+    late = worker.heard[0]
+    outcome = answer(late)
+    assert outcome is not None
+    await worker._bus.publish(worker.header(late, HEADER_REPLY), outcome)
+    assert (await asked).ok
+    assert retries._value.get() == 1
+    assert (await commands._bus.js.stream_info("COMMANDS")).state.messages == 1

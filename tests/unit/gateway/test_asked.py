@@ -28,7 +28,7 @@ async def test_an_outcome_needs_no_ack() -> None:
     stored = list[float]()
     waiting = asked(stored=stored)
     waiting.on_outcome(b"done")
-    assert await waiting.answer() == b"done"
+    assert await waiting.answer(2.0) == b"done"
     waiting.on_ack(ack())
     waiting.on_ack(ack())
     assert len(stored) == 1
@@ -40,21 +40,18 @@ async def test_an_ack_alone_ends_nothing() -> None:
     waiting.on_ack(ack())
     began = monotonic()
     with pytest.raises(Unconfirmed):
-        await waiting.answer()
+        await waiting.answer(2.0)
     assert monotonic() - began >= 0.09
 
 
-async def test_a_stored_command_waits_past_the_limit_of_one_publish(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_stored_command_waits_past_the_patience_for_one_publish() -> None:
     """Only one without an ack is published again."""
-    monkeypatch.setattr("abbotik_gateway.adapters.asked.REQUEST_S", 0.05)
     silent, stored = asked(), asked()
     stored.on_ack(ack())
     asyncio.get_running_loop().call_later(0.15, stored.on_outcome, b"done")
-    assert await stored.answer() == b"done"
+    assert await stored.answer(0.05) == b"done"
     with pytest.raises(Unconfirmed):
-        await silent.answer()
+        await silent.answer(0.05)
 
 
 async def test_an_outcome_between_two_tries_counts() -> None:
@@ -62,6 +59,6 @@ async def test_an_outcome_between_two_tries_counts() -> None:
     waiting = asked()
     waiting.on_ack(ack(b'{"error":{"code":503,"description":"later"}}'))
     with pytest.raises(Unconfirmed):
-        await waiting.answer()
+        await waiting.answer(2.0)
     waiting.on_outcome(b"done")
-    assert await waiting.answer() == b"done"
+    assert await waiting.answer(2.0) == b"done"

@@ -10,13 +10,13 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from abbotik_runtime.confirmations import SubjectFull, Unconfirmed, read_ack
-from abbotik_runtime.connection import REQUEST_S
 
 
 class Asked:
     """Waits for the outcome; what the stream says only counts where it is bad, or missing.
 
-    ``until`` is a time of the monotonic clock; ``on_stored`` is told the seconds to the ack.
+    ``until`` is a time of the monotonic clock; ``on_stored`` is told the seconds until it was sure
+    that the stream has the command.
     """
 
     def __init__(self, until: float, on_stored: Callable[[float], None]) -> None:
@@ -28,13 +28,13 @@ class Asked:
         self._future: asyncio.Future[bytes | None] = self._loop.create_future()
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def answer(self) -> bytes | None:
+    async def answer(self, patience_s: float) -> bytes | None:
         """Return the outcome, None where it may be lost; it can be asked for again after an error.
 
-        Unconfirmed where the stream did not store it, said nothing for 2 s, or time is up; or the
-        stream's APIError.
+        Unconfirmed where the stream did not store it, nothing was said within ``patience_s``, or
+        time is up; or the stream's APIError.
         """
-        self._set_alarm(REQUEST_S)
+        self._set_alarm(patience_s)
         try:
             return await self._future
         except Unconfirmed:
