@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -31,6 +32,7 @@ from abbotik_room_worker.sealing import seal, seal_refusal
 from abbotik_runtime.log_writer import Answered
 
 _MAX_RACES = 64
+_LATELY = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class RoomKeeper:
             room_log, self._rooms, projections, signals, sessions, progress, self._notice
         )
         self._locks: WeakValueDictionary[RoomKey, asyncio.Lock] = WeakValueDictionary()
+        # Between two commits nobody holds the room's lock: it would be made anew for each of them.
+        self._lately: deque[asyncio.Lock] = deque(maxlen=_LATELY)
         self.noticed: Callable[[Room], None] = lambda _: None
 
     @property
@@ -144,6 +148,7 @@ class RoomKeeper:
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()
+            self._lately.append(lock)
         return lock
 
     async def _request_once(
