@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from abbotik_contracts.room_log import LogEntry, Record
 from abbotik_room_worker.domain.room import Room
@@ -17,8 +16,7 @@ from abbotik_room_worker.sealing import Sealed
 from abbotik_runtime.log_writer import Answered, Committed, EntryRefusedError, Lost
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A commit: the room as it is now, the entry and the configuration that holds with it.
 
     ``projected`` is done once it is projected.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from weakref import WeakValueDictionary
 
 from abbotik_contracts.room_commands import RentRoom, RoomCommand
@@ -35,8 +34,7 @@ _MAX_RACES = 64
 _LATELY = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of a caller's command: the outcome to tell, and what to wait for before ack."""
 
     outcome: Record

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 
@@ -28,15 +27,14 @@ log = structlog.get_logger(__name__)
 _AGAIN = Backoff(first=0.05, ceiling=1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How a turn ended, before the log has it."""
 
     status: Literal["completed", "failed", "interrupted"]
     output: str | None
-    usage: Record = field(default_factory=dict)
-    steps: tuple[Record, ...] = ()
-    context: Record = field(default_factory=dict)
+    usage: Record
+    steps: tuple[Record, ...]
+    context: Record
     error_code: str | None = None
     error_message: str = ""
 
@@ -188,6 +186,7 @@ class Performance:
         return Ended(
             status=status,
             output="".join(self._said) or None,
+            usage={},
             steps=tuple(self._calls.steps),
             context=self._context(),
             error_code=code,

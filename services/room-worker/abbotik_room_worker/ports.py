@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from abbotik_contracts.policies import Actor
 from abbotik_contracts.room_config import RoomConfig
@@ -201,8 +201,7 @@ class SettledCall:
     result: Record
 
 
-@dataclass(frozen=True, slots=True)
-class TurnInput:
+class TurnInput(NamedTuple):
     """One bounded turn: what the log says and what the model is shown, kept apart.
 
     ``content`` is the message that began the turn; ``context`` describes what else is shown.
@@ -218,8 +217,7 @@ class TurnInput:
     context: Record
 
 
-@dataclass(frozen=True, slots=True)
-class TurnAnswer:
+class TurnAnswer(NamedTuple):
     """A turn that ended well: the last text, and what it used."""
 
     text: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from abbotik_contracts.room_log import LogEntry, StoredEvent, entry_id
 from abbotik_contracts.room_views import wire_event
@@ -12,8 +12,7 @@ from abbotik_runtime.canonical import hashed
 from abbotik_runtime.ids import uuid7
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(NamedTuple):
     """An entry to append, the room after it, and its events as followers get them, a line each."""
 
     room: Room

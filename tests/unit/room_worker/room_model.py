@@ -5,8 +5,6 @@ Each worker decides on its own copy, seals, and appends where the rev is free an
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis.stateful import RuleBasedStateMachine
 
 from abbotik_contracts.room_commands import RoomCommand
@@ -38,7 +36,7 @@ class RoomModel(RuleBasedStateMachine):
         self.number = 0
         self.entries: list[LogEntry] = []
         self.log = SoundLog(MAX_QUEUE)
-        self.around = replace(AROUND, max_queue=MAX_QUEUE)
+        self.around = AROUND._replace(max_queue=MAX_QUEUE)
         self.sessions = {"a": "a-0", "b": "b-0", "c": "c-0"}
         self.copies: dict[str, Room] = {}
         self.leases: dict[str, tuple[str, int, str]] = {}
@@ -70,7 +68,7 @@ class RoomModel(RuleBasedStateMachine):
 
     def request(self, worker: str, command: RoomCommand, claim: Claim | None = None) -> Answer:
         """Decide a caller's command until it is settled; return the entry that settled it."""
-        around = replace(self.around, claim=claim)
+        around = self.around._replace(claim=claim)
         while True:
             stale = worker in self.copies
             room = self.copies.setdefault(worker, self.fresh())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -112,7 +111,7 @@ def asked(
     around: Circumstances = AROUND,
 ) -> Decision:
     """Decide a caller's command; ``begin`` is the free slot that the worker has."""
-    return decide(room, command, now, replace(around, claim=begin))
+    return decide(room, command, now, around._replace(claim=begin))
 
 
 def held(room: Room, command: HolderCommand, now: int = T0) -> Decision:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from abbotik_contracts.policies import Actor, WakePolicy
@@ -130,7 +128,7 @@ def test_message_begins_the_turn_of_the_one_that_waited_longer() -> None:
 
 def test_content_that_is_stored_apart_leaves_only_its_digest() -> None:
     """A large content is not in the entry, neither as text nor as blocks."""
-    around = replace(AROUND, blob="d" * 64)
+    around = AROUND._replace(blob="d" * 64)
     text = drafted(asked(rented(), message(2), around=around)).messages[0]
     assert (text["content"], text["blob"]) == ("", "d" * 64)
     blocks = message(3).model_copy(
@@ -172,7 +170,7 @@ def test_queue_is_bounded() -> None:
 def test_queue_can_be_configured_down() -> None:
     """An installation's own limit counts, and the text names it."""
     room = after(asked(rented(), message(2)))
-    refusal = refused(asked(room, message(3), around=replace(AROUND, max_queue=1)))
+    refusal = refused(asked(room, message(3), around=AROUND._replace(max_queue=1)))
     assert (refusal.code, refusal.detail) == ("ROOM_QUEUE_FULL", "1 messages are waiting already")
 
 

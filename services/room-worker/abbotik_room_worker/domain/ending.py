@@ -14,7 +14,8 @@ from abbotik_room_worker.domain.room import Room, Turn
 from abbotik_room_worker.domain.turns import Claim, added, begin_turn
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: each of its many members would be set by a call, at the end of each turn.
+@dataclass(slots=True)
 class Finish:
     """End the turn. ``next_claim`` goes on with the next message in the same commit."""
 

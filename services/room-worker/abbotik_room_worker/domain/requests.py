@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
@@ -35,8 +36,7 @@ _RELEASE_DEADLINE_MS = 10_000
 _ENDING = frozenset({RoomStatus.RELEASING, RoomStatus.RELEASED})
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What a decision on a caller's command may depend on beside the room.
 
     ``claim`` is there when this worker has a free slot for the room's turn; ``blob`` is the digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from abbotik_contracts.room_log import Record
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
@@ -11,8 +12,7 @@ from abbotik_room_worker.domain.lifecycle import RoomStatus, RoomVerb
 from abbotik_room_worker.domain.room import Lease, OpenCall, Room, Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """Begin the turn of the first queued message under a new lease. Times in ms."""
 
     session: str
