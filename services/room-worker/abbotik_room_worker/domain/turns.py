@@ -11,6 +11,9 @@ from abbotik_room_worker.domain.due import wants_turn
 from abbotik_room_worker.domain.lifecycle import RoomStatus, RoomVerb
 from abbotik_room_worker.domain.room import Lease, OpenCall, Room, Turn
 
+# Made once: that takes longer than the question which it is for.
+_NUMBER = int | float
+
 
 class Claim(NamedTuple):
     """Begin the turn of the first queued message under a new lease. Times in ms."""
@@ -120,6 +123,6 @@ def added(usage: Record, more: Record) -> Record:
     total = dict(usage)
     for name, amount in more.items():
         before = total.get(name, 0)
-        if isinstance(before, int | float) and isinstance(amount, int | float):
+        if isinstance(before, _NUMBER) and isinstance(amount, _NUMBER):
             total[name] = before + amount
     return total
