@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,7 +110,7 @@ def keep_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
         room = draft.room
         assert room.turn is not None
         room.lease = Lease(session, room.epoch)
-        room.turn = replace(room.turn, recoveries=room.turn.recoveries + 1)
+        room.turn = room.turn._replace(recoveries=room.turn.recoveries + 1)
         return room.turn
 
     monkeypatch.setattr(takeover, "take_over", take_over)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from pydantic import JsonValue, ValidationError
@@ -225,7 +224,7 @@ def _ask_to_stop(draft: Draft, turn: Turn, mode: str, deadline: int) -> None:
     if before is not None:
         mode = "hard" if "hard" in (mode, before.mode) else "soft"
         deadline = min(deadline, before.deadline_at)
-    draft.room.turn = replace(turn, interrupt=Interrupt(mode, deadline))
+    draft.room.turn = turn._replace(interrupt=Interrupt(mode, deadline))
 
 
 def _withdraw_queue(draft: Draft) -> None:

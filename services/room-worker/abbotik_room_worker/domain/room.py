@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -15,16 +15,14 @@ from abbotik_kernel.chain import GENESIS_HASH
 from abbotik_room_worker.domain.lifecycle import RoomStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """Who runs the room's turn: a worker's session, and the epoch it was given."""
 
     session: str
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(NamedTuple):
     """A queued message."""
 
     seq: int
@@ -49,8 +47,7 @@ class Interrupt:
     deadline_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """The running turn. Times in ms; ``recoveries`` counts takeovers since its last step."""
 
     id: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
@@ -58,7 +58,7 @@ def take_over(draft: Draft, session: str) -> Turn:
         raise ValueError("a room without a turn has none to take over")
     room.epoch += 1
     room.lease = Lease(session, room.epoch)
-    room.turn = replace(room.turn, recoveries=room.turn.recoveries + 1)
+    room.turn = room.turn._replace(recoveries=room.turn.recoveries + 1)
     return room.turn
 
 
@@ -93,5 +93,5 @@ def hand_over(room: Room, command: HandOver, now: int) -> Decision:
     draft = begin(room, now)
     draft.room.lease = None
     # A process that was told to stop is no fault of the turn's.
-    draft.room.turn = replace(room.turn, recoveries=max(0, room.turn.recoveries - 1))
+    draft.room.turn = room.turn._replace(recoveries=max(0, room.turn.recoveries - 1))
     return draft

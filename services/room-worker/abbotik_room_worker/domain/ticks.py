@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from abbotik_room_worker.domain.draft import Decision, Draft, Nothing, begin
 from abbotik_room_worker.domain.due import TURN_GRACE_MS, due_at, sleeps_at
@@ -52,7 +52,7 @@ def _keep_turn_deadline(draft: Draft, session: str) -> None:
         take_over(draft, session)
         stop_turn(draft, "interrupted")
     elif stop is not None and stop.deadline_at <= now and stop.mode == "soft":
-        room.turn = replace(turn, interrupt=Interrupt("hard", now + ESCALATION_MS))
+        room.turn = turn._replace(interrupt=Interrupt("hard", now + ESCALATION_MS))
     elif stop is not None and stop.deadline_at <= now:
         take_over(draft, session)
         stop_turn(draft, "interrupted")

@@ -113,7 +113,7 @@ def step(room: Room, command: Step, now: int) -> Decision:
         draft.add("tool:end", end, actor=turn.agent_id, turn=turn.id)
     done = {end["call_id"] for end in settled}
     still_open = tuple(call for call in (*turn.open_calls, *opened) if call.call_id not in done)
-    draft.room.turn = replace(turn, open_calls=still_open, recoveries=0)
+    draft.room.turn = turn._replace(open_calls=still_open, recoveries=0)
     draft.room.usage = added(room.usage, {"tool_calls": len(settled)})
     return draft
 
