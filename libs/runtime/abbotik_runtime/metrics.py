@@ -37,12 +37,13 @@ class Metrics:
         )
         self._core: dict[str, Counter] = {}
         self._stored: dict[str, tuple[Counter, Histogram]] = {}
+        self._settled: dict[tuple[str, str], Counter] = {}
         self.publish_retries = self.counter("publish_retries", "Stored publishes sent again.")
         self.reconnects = self.counter("bus_reconnects", "Connections to NATS made again.")
         self.delivered = self.counter("delivered", "Messages handed to a handler.", "consumer")
         self.handler_errors = self.counter("handler_errors", "Handlers that raised.", "consumer")
         self.handling = self.gauge("handling", "Handlers under way.", "consumer")
-        self.settled = self.counter("settled", "Messages settled.", "service", "outcome")
+        self._settled_messages = self.counter("settled", "Messages settled.", "service", "outcome")
         self.loop_passes = self.counter("loop_passes", "Passes of loops.", "loop", "outcome")
         self.loop_seconds = self.histogram("loop", "Duration of a pass.", "loop")
         self.gauge("tasks", "Tasks of the event loop.").set_function(_tasks)
@@ -66,6 +67,14 @@ class Metrics:
             self._stored[name] = series
         series[0].inc()
         series[1].observe(seconds)
+
+    def settled(self, service: str, outcome: str) -> None:
+        """Count a message that was settled."""
+        series = self._settled.get((service, outcome))
+        if series is None:
+            series = self._settled_messages.labels(service, outcome)
+            self._settled[service, outcome] = series
+        series.inc()
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         """Make a counter `abbotik_<name>_total`."""
