@@ -36,6 +36,8 @@ class Confirmations:
     """Matches PubAcks with the publishes that wait for them. One per connection."""
 
     def __init__(self, client: Client) -> None:
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._client = client
         self._inbox = client.new_inbox()
         self._tokens = count()
@@ -50,10 +52,9 @@ class Confirmations:
     ) -> PubAck:
         """Publish once and wait; Unconfirmed, SubjectFull, or the server's APIError."""
         token = str(next(self._tokens))
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[PubAck] = loop.create_future()
+        future: asyncio.Future[PubAck] = self._loop.create_future()
         self._waiting[token] = future
-        alarm = loop.call_later(timeout_s, _expire, future)
+        alarm = self._loop.call_later(timeout_s, _expire, future)
         try:
             await self._client.publish(subject, data, f"{self._inbox}.{token}", headers)
             return await future

@@ -129,7 +129,7 @@ class LogWriter:
     def _flush(self) -> None:
         while self._pending and len(self._flushes) < _IN_FLIGHT:
             batch = self._next_batch()
-            task = asyncio.create_task(self._write(batch))
+            task = self._loop.create_task(self._write(batch))
             self._flushes.add(task)
             task.add_done_callback(self._flushed)
 
@@ -160,7 +160,7 @@ class LogWriter:
             self._spawn(self._resolve_doubled(pending))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         self._questions.add(task)
         task.add_done_callback(self._questions.discard)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from abbotik_contracts.room_log import INLINE_BYTES
 from abbotik_kernel.clock import Clock
@@ -24,7 +25,7 @@ _MOST_BYTES_A_CHARACTER = 4
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """The ports, executors and tools that every performance shares."""
+    """The ports, executors and tools that every performance shares, and the loop they run in."""
 
     keeper: RoomKeeper
     room_log: RoomLog
@@ -34,6 +35,8 @@ class Performer:
     clock: Clock
     executors: Mapping[str, TurnExecutor]
     tools: Mapping[str, Tool]
+    # Asking for the loop is a system call each time.
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def tenure(self, key: RoomKey, epoch: int) -> Tenure:
         """Return the tenure of a turn whose room was just heard of."""
