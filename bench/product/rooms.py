@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from bench.wire import Caller, Target
@@ -57,16 +57,20 @@ async def soon(waited: Awaitable[T], what: str) -> T:
         raise RuntimeError(f"no {what} within {STALL_S:.0f} s") from late
 
 
-async def going_on(work: "asyncio.Future[T]", count: Callable[[], int]) -> T:
-    """Wait for work whose `count` grows; RuntimeError once it has not within STALL_S.
+async def going_on(work: "asyncio.Future[T]", waits: list[float]) -> T:
+    """Wait for work that adds to its `waits`, in seconds; RuntimeError as `soon` raises it.
 
     One timer for all of it: a timer for each wait is a tenth of what the load client burns.
     """
     before = -1
-    while not work.done():
-        if count() == before:
-            work.cancel()
-            raise RuntimeError(f"nothing more than {before} within {STALL_S:.0f} s")
-        before = count()
-        await asyncio.wait([work], timeout=STALL_S)
+    try:
+        while not work.done():
+            if len(waits) == before:
+                break
+            before = len(waits)
+            await asyncio.wait([work], timeout=STALL_S)
+    finally:
+        work.cancel()
+    if not work.done() or max(waits, default=0.0) > STALL_S:
+        raise RuntimeError(f"a wait of more than {STALL_S:.0f} s, after {len(waits)} others")
     return work.result()

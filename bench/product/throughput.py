@@ -51,7 +51,7 @@ class Load:
         started = perf_counter()
         await going_on(
             asyncio.gather(*(self._client(caller, work) for caller in callers)),
-            lambda: len(self.visible),
+            self.visible,
         )
         took = perf_counter() - started
         for caller in callers:

@@ -94,7 +94,10 @@ class Bus(Connection):
     async def publish_asking(
         self, subject: str, data: bytes, headers: dict[str, str], reply: str, deadline: float
     ) -> None:
-        """Publish to a stream, once, whose word comes to ``reply``; Unconfirmed where it cannot."""
+        """Publish to a stream, once; Unconfirmed where it cannot.
+
+        The stream's word comes to ``reply``; with an empty one it is not asked.
+        """
         if not self.connected:
             await self._reconnected(deadline)
         try:

@@ -33,7 +33,7 @@ class Metrics:
         ).set(1)
         self._published = self.counter("published", "Messages published.", "kind", "family")
         self._publish_seconds = self.histogram(
-            "publish", "Stored publish until it is sure.", "family"
+            "publish", "Stored publish until its ack, a command until its outcome.", "family"
         )
         self._core: dict[str, Counter] = {}
         self._stored: dict[str, tuple[Counter, Histogram]] = {}
@@ -59,7 +59,7 @@ class Metrics:
         series.inc()
 
     def published_stored(self, subject: str, seconds: float) -> None:
-        """Count a stored message and the time until that was sure: by its ack, or its outcome."""
+        """Count a stored message and the time until its ack, or the outcome that says so too."""
         name = family(subject)
         series = self._stored.get(name)
         if series is None:

@@ -31,7 +31,7 @@ from abbotik_room_worker.sealing import seal, seal_refusal
 from abbotik_runtime.log_writer import Answered
 
 _MAX_RACES = 64
-_LATELY = 4096
+_LOCKS_KEPT = 4096
 
 
 class Settled(NamedTuple):
@@ -65,7 +65,7 @@ class RoomKeeper:
         )
         self._locks: WeakValueDictionary[RoomKey, asyncio.Lock] = WeakValueDictionary()
         # Between two commits nobody holds the room's lock: it would be made anew for each of them.
-        self._lately: deque[asyncio.Lock] = deque(maxlen=_LATELY)
+        self._kept_locks: deque[asyncio.Lock] = deque(maxlen=_LOCKS_KEPT)
         self.noticed: Callable[[Room], None] = lambda _: None
 
     @property
@@ -146,7 +146,7 @@ class RoomKeeper:
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()
-            self._lately.append(lock)
+            self._kept_locks.append(lock)
         return lock
 
     async def _request_once(

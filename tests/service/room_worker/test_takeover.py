@@ -155,7 +155,7 @@ async def test_release_of_a_dead_workers_room_is_carried_out(house: House) -> No
     assert house.log(room)[-1]["state"]["result"] == "r"
 
 
-async def test_room_of_a_buried_session_istaken_over(house: House) -> None:
+async def test_room_of_a_buried_session_is_taken_over(house: House) -> None:
     """A claim that was committed after its worker's burial has an owner again within a sweep."""
     lost, other = await house.worker("w1"), await house.worker("w2")
     room = await house.rent(lost)

@@ -62,3 +62,28 @@ async def test_an_outcome_between_two_tries_counts() -> None:
         await waiting.answer(2.0)
     waiting.on_outcome(b"done")
     assert await waiting.answer(2.0) == b"done"
+
+
+@pytest.mark.parametrize("word", [None, b'{"error":{"code":400,"description":"never"}}'])
+async def test_an_outcome_at_the_moment_of_a_failure_counts(word: bytes | None) -> None:
+    """Time was up, or the stream refused, and who waits has not been told yet."""
+    waiting = asked()
+    answer = asyncio.create_task(waiting.answer(2.0))
+    await asyncio.sleep(0)
+    if word is None:
+        waiting._ring()
+    else:
+        waiting.on_ack(ack(word))
+    waiting.ask_again()
+    waiting.on_outcome(b"done")
+    assert await answer == b"done"
+
+
+async def test_a_reconnect_at_the_moment_of_a_failure_counts() -> None:
+    """The outcome may be lost with the connection: it is asked for again."""
+    waiting = asked()
+    answer = asyncio.create_task(waiting.answer(2.0))
+    await asyncio.sleep(0)
+    waiting._ring()
+    waiting.ask_again()
+    assert await answer is None

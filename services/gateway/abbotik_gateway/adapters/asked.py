@@ -11,6 +11,9 @@ from nats.js.errors import APIError
 
 from abbotik_runtime.confirmations import SubjectFull, Unconfirmed, read_ack
 
+# What a stream's word may be, where it does not have the command.
+_BAD = (Unconfirmed, SubjectFull, APIError)
+
 
 class Asked:
     """Waits for the outcome; what the stream says only counts where it is bad, or missing.
@@ -26,6 +29,8 @@ class Asked:
         self._began = monotonic()
         self._stored = False
         self._future: asyncio.Future[bytes | None] = self._loop.create_future()
+        # What came after the future was done: it may have failed, and `answer` not know yet.
+        self._late: list[bytes | None] = []
         self._alarm: asyncio.TimerHandle | None = None
 
     async def answer(self, patience_s: float) -> bytes | None:
@@ -37,9 +42,11 @@ class Asked:
         self._set_alarm(patience_s)
         try:
             return await self._future
-        except Unconfirmed:
-            # The outcome of an earlier try may still come.
+        except _BAD:
+            # The outcome of an earlier try may still come, or have come just now.
             self._future = self._loop.create_future()
+            if self._late:
+                return next(filter(None, self._late), None)
             raise
         finally:
             if self._alarm is not None:
@@ -58,7 +65,7 @@ class Asked:
         """Take the stream's word."""
         try:
             read_ack(message)
-        except (Unconfirmed, SubjectFull, APIError) as error:
+        except _BAD as error:
             self._fail(error)
         else:
             self._note_stored()
@@ -69,7 +76,9 @@ class Asked:
             self._on_stored(monotonic() - self._began)
 
     def _settle(self, outcome: bytes | None) -> None:
-        if not self._future.done():
+        if self._future.done():
+            self._late.append(outcome)
+        else:
             self._future.set_result(outcome)
 
     def _set_alarm(self, longest_s: float) -> None:

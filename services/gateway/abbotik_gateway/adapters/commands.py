@@ -82,9 +82,12 @@ class BusCommands:
             headers[HEADER_BLOB] = await self._contents.put(command.tenant, data)
             data = b""
         subject = room_command(command.tenant, command.room, verb(command))
-        answer: bytes | None = None
+        answer = await self._ask(subject, data, headers, command.id, until)
         while answer is None:
-            answer = await self._ask(subject, data, headers, command.id, until)
+            try:
+                answer = await self._ask(subject, data, headers, command.id, until)
+            except UnavailableError as error:
+                raise UnconfirmedError("it was sent, and NATS went away again") from error
         try:
             return read_outcome(orjson.loads(answer))
         except (orjson.JSONDecodeError, UnreadableOutcomeError) as error:
@@ -119,7 +122,8 @@ class BusCommands:
             raise UnconfirmedError("no outcome in time") from error
         except APIError as error:
             log.error("command.refused", subject=subject, cause=str(error))  # noqa: TRY400  the server's answer says it all
-            raise UnavailableError("the stream refused the command") from error
+            # An earlier try, of which the stream was not asked, may have been stored.
+            raise UnconfirmedError("the stream refused the command") from error
         finally:
             del self._waiting[token]
         return outcome
