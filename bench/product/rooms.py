@@ -64,9 +64,7 @@ async def going_on(work: "asyncio.Future[T]", waits: list[float]) -> T:
     """
     before = -1
     try:
-        while not work.done():
-            if len(waits) == before:
-                break
+        while not work.done() and len(waits) > before:
             before = len(waits)
             await asyncio.wait([work], timeout=STALL_S)
     finally:

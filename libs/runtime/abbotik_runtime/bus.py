@@ -91,15 +91,14 @@ class Bus(Connection):
                 self.metrics.publish_retries.inc()
                 await asyncio.sleep(pause)
 
-    async def publish_asking(
+    async def publish_once(
         self, subject: str, data: bytes, headers: dict[str, str], reply: str, deadline: float
     ) -> None:
         """Publish to a stream, once; Unconfirmed where it cannot.
 
         The stream's word comes to ``reply``; with an empty one it is not asked.
         """
-        if not self.connected:
-            await self._reconnected(deadline)
+        await self._standing(deadline)
         try:
             await self.client.publish(subject, data, reply, headers)
         except GONE as error:
@@ -108,8 +107,7 @@ class Bus(Connection):
     async def _try(
         self, subject: str, data: bytes, headers: dict[str, str], deadline: float
     ) -> PubAck:
-        if not self.connected:
-            await self._reconnected(deadline)
+        await self._standing(deadline)
         if self._confirmations is None:
             raise Unconfirmed("NATS has not been reached yet")
         left = deadline - time.monotonic()
@@ -120,8 +118,10 @@ class Bus(Connection):
         except GONE as error:
             raise Unconfirmed(str(error)) from error
 
-    async def _reconnected(self, deadline: float) -> None:
-        """Return when the connection stands again; Unconfirmed where it does not in time."""
+    async def _standing(self, deadline: float) -> None:
+        """Return when the connection stands; Unconfirmed where it does not in time."""
+        if self.connected:
+            return
         # nats-py would buffer each try and send them all after the reconnect.
         try:
             await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,19 +32,20 @@ class Metrics:
         Gauge("abbotik_service", "Always 1.", ["service"], registry=self.registry).labels(
             service
         ).set(1)
-        self._published = self.counter("published", "Messages published.", "kind", "family")
-        self._publish_seconds = self.histogram(
+        published = self.counter("published", "Messages published.", "kind", "family")
+        publish_seconds = self.histogram(
             "publish", "Stored publish until its ack, a command until its outcome.", "family"
         )
-        self._core: dict[str, Counter] = {}
-        self._stored: dict[str, tuple[Counter, Histogram]] = {}
-        self._settled: dict[tuple[str, str], Counter] = {}
+        settled = self.counter("settled", "Messages settled.", "service", "outcome")
+        # `labels()` costs more than the count itself, and these are for every message.
+        self._published = cache(published.labels)
+        self._publish_seconds = cache(publish_seconds.labels)
+        self._settled = cache(settled.labels)
         self.publish_retries = self.counter("publish_retries", "Stored publishes sent again.")
         self.reconnects = self.counter("bus_reconnects", "Connections to NATS made again.")
         self.delivered = self.counter("delivered", "Messages handed to a handler.", "consumer")
         self.handler_errors = self.counter("handler_errors", "Handlers that raised.", "consumer")
         self.handling = self.gauge("handling", "Handlers under way.", "consumer")
-        self._settled_messages = self.counter("settled", "Messages settled.", "service", "outcome")
         self.loop_passes = self.counter("loop_passes", "Passes of loops.", "loop", "outcome")
         self.loop_seconds = self.histogram("loop", "Duration of a pass.", "loop")
         self.gauge("tasks", "Tasks of the event loop.").set_function(_tasks)
@@ -51,30 +53,17 @@ class Metrics:
 
     def published_core(self, subject: str) -> None:
         """Count a core message."""
-        name = family(subject)
-        # `labels()` costs more than the count itself, and this runs for every message.
-        series = self._core.get(name)
-        if series is None:
-            series = self._core[name] = self._published.labels("core", name)
-        series.inc()
+        self._published("core", family(subject)).inc()
 
     def published_stored(self, subject: str, seconds: float) -> None:
         """Count a stored message and the time until its ack, or the outcome that says so too."""
         name = family(subject)
-        series = self._stored.get(name)
-        if series is None:
-            series = (self._published.labels("stored", name), self._publish_seconds.labels(name))
-            self._stored[name] = series
-        series[0].inc()
-        series[1].observe(seconds)
+        self._published("stored", name).inc()
+        self._publish_seconds(name).observe(seconds)
 
     def settled(self, service: str, outcome: str) -> None:
         """Count a message that was settled."""
-        series = self._settled.get((service, outcome))
-        if series is None:
-            series = self._settled_messages.labels(service, outcome)
-            self._settled[service, outcome] = series
-        series.inc()
+        self._settled(service, outcome).inc()
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         """Make a counter `abbotik_<name>_total`."""

@@ -64,11 +64,11 @@ class Performance:
 
     async def run(self) -> Ended | None:
         """Run to the end; None where the lease was lost on the way."""
-        self._work = self._with.loop.create_task(self._perform())
+        self._work = asyncio.create_task(self._perform())
         if self._dropped or self._stopping == "hard":
             self._work.cancel()
         remaining = (self._turn.deadline_at - self._with.clock.now_ms()) / 1000
-        alarm = self._with.loop.call_later(max(0.0, remaining), self._run_out)
+        alarm = self._work.get_loop().call_later(max(0.0, remaining), self._run_out)
         try:
             ended = await self._end_of(self._work)
         finally:

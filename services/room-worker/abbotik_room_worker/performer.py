@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from abbotik_contracts.room_log import INLINE_BYTES
 from abbotik_kernel.clock import Clock
@@ -25,7 +24,7 @@ _MOST_BYTES_A_CHARACTER = 4
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """The ports, executors and tools that every performance shares, and the loop they run in."""
+    """The ports, executors and tools that every performance shares."""
 
     keeper: RoomKeeper
     room_log: RoomLog
@@ -35,8 +34,6 @@ class Performer:
     clock: Clock
     executors: Mapping[str, TurnExecutor]
     tools: Mapping[str, Tool]
-    # Asking for the loop is a system call each time.
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def tenure(self, key: RoomKey, epoch: int) -> Tenure:
         """Return the tenure of a turn whose room was just heard of."""

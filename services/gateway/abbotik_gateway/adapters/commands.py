@@ -111,7 +111,7 @@ class BusCommands:
 
         async def once() -> bytes | None:
             word_to, patience_s = next(tries)
-            await self._bus.publish_asking(subject, data, sent, word_to, until)
+            await self._bus.publish_once(subject, data, sent, word_to, until)
             return await asked.answer(patience_s)
 
         try:

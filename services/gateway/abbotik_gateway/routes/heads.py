@@ -48,8 +48,8 @@ async def order(request: Request, gate: Gate, types: tuple[str, ...] = JSON_TYPE
 
 
 def _trace(request: Request) -> str | None:
-    given = request.headers.getlist("traceparent")
-    return given[0] if given and _TRACE.fullmatch(given[0]) else None
+    given = request.headers.get("traceparent", "")
+    return given if _TRACE.fullmatch(given) else None
 
 
 def base_of(request: Request) -> str:
