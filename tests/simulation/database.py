@@ -27,6 +27,13 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$exists": lambda value, there: (value is not None) is there,
 }
 
+_COMPUTE: dict[str, Callable[..., Any]] = {
+    "$and": lambda *values: all(values),
+    "$eq": lambda one, other: one == other,
+    "$ifNull": lambda value, otherwise: otherwise if value is None else value,
+    "$lt": lambda value, bound: value is None or value < bound,
+}
+
 
 class Primary:
     """The member of the replica set that everybody asks; between two of them nobody is answered.
@@ -92,17 +99,24 @@ class StoredLog:
 
 
 def update(documents: dict[str, dict[str, Any]], one: Document) -> bool:
-    """Carry out an update of one document by its `_id`; no where it is one more of that `_id`."""
-    asked, members = one["q"], decode(one["u"]["$set"].raw)
-    there = documents.get(asked["_id"])
-    if there is not None and _matches(there, asked):
-        there.update(members)
-    elif one["upsert"] and there is not None:
-        return False
-    elif one["upsert"]:
-        equal = {name: want for name, want in asked.items() if not isinstance(want, Mapping)}
-        documents[asked["_id"]] = {**equal, **members}
+    """Carry out an update of one document by its `_id`, which MongoDB never refuses."""
+    key = one["q"]["_id"]
+    holds, then, _ = one["u"][0]["$replaceWith"]["$cond"]
+    if computed(holds, documents.get(key, {"_id": key})):
+        documents[key] = decode(then["$literal"].raw)
     return True
+
+
+def computed(expression: Any, document: Document) -> Any:
+    """Return the value of an aggregation expression; a member that is absent is None."""
+    if isinstance(expression, str) and expression.startswith("$"):
+        return document.get(expression[1:])
+    if not isinstance(expression, Mapping):
+        return expression
+    [(name, given)] = expression.items()
+    if name == "$literal":
+        return given
+    return _COMPUTE[name](*(computed(one, document) for one in given))
 
 
 def select(
