@@ -58,11 +58,31 @@ async def _stored(database: mongo.Database) -> dict[str, dict[str, Any]]:
 
 
 async def test_document_is_stored_and_replaced(database: mongo.Database) -> None:
-    """What `write` returned for is there; a newer one takes its members over."""
+    """What `write` returned for is there; a newer one takes its place."""
     projector = Projector(database, COLLECTION)
-    await owe(projector, document("a", 1, name="one", due=5))
+    await owe(projector, document("a", 1, name="one", due=5, gone=True))
     await owe(projector, document("a", 2, name="two", due=None))
     assert await _stored(database) == {"a": document("a", 2, name="two", due=None)}
+
+
+async def test_what_means_something_to_mongodb_is_stored_as_it_is(
+    database: mongo.Database,
+) -> None:
+    """Names and values of a document are never taken for operators, paths or variables."""
+    projector = Projector(database, COLLECTION)
+    odd = {"$set": {"a.b": "$rev", "": "$$ROOT"}, "list": [{"$where": "x"}]}
+    for rev in (1, 2):
+        await owe(projector, {**document("a", rev, config=odd), "tenant": "$rev"})
+    assert await _stored(database) == {"a": {**document("a", 2, config=odd), "tenant": "$rev"}}
+
+
+async def test_more_than_one_command_takes_is_written_in_several(database: mongo.Database) -> None:
+    """MongoDB takes 16 MiB at once; what is owed after an outage may be more."""
+    projector = Projector(database, COLLECTION)
+    large = "x" * (80 * 1024)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(owe(projector, document(str(n), 1, text=large)) for n in range(240)))
+    assert len(await _stored(database)) == 240
 
 
 async def test_older_document_is_left_out(database: mongo.Database) -> None:
@@ -119,7 +139,7 @@ async def test_two_processes_that_write_a_new_key_leave_the_newest(
 
 
 async def test_document_of_another_tenant_is_not_taken_over(database: mongo.Database) -> None:
-    """The filter names the tenant, so a doubled id changes nothing of the other's."""
+    """A doubled id changes nothing of the other's."""
     projector = Projector(database, COLLECTION)
     await owe(projector, document("a", 1, name="mine"))
     await owe(projector, {**document("a", 2, name="theirs"), "tenant": "other"})

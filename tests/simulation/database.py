@@ -29,6 +29,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 _COMPUTE: dict[str, Callable[..., Any]] = {
     "$and": lambda *values: all(values),
+    "$cond": lambda holds, then, otherwise: then if holds else otherwise,
     "$eq": lambda one, other: one == other,
     "$ifNull": lambda value, otherwise: otherwise if value is None else value,
     "$lt": lambda value, bound: value is None or value < bound,
@@ -98,17 +99,21 @@ class StoredLog:
         return [decode(raw[entry["_id"]].raw) for entry in islice(found, limit or None)]
 
 
-def update(documents: dict[str, dict[str, Any]], one: Document) -> bool:
+def update(documents: dict[str, dict[str, Any]], raw: RawBSONDocument) -> bool:
     """Carry out an update of one document by its `_id`, which MongoDB never refuses."""
+    one = decode(raw.raw)
     key = one["q"]["_id"]
-    holds, then, _ = one["u"][0]["$replaceWith"]["$cond"]
-    if computed(holds, documents.get(key, {"_id": key})):
-        documents[key] = decode(then["$literal"].raw)
+    if key in documents or one["upsert"]:
+        there = documents.get(key, {"_id": key})
+        [stage] = one["u"]
+        documents[key] = computed(stage["$replaceWith"], there)
     return True
 
 
 def computed(expression: Any, document: Document) -> Any:
     """Return the value of an aggregation expression; a member that is absent is None."""
+    if expression == "$$ROOT":
+        return document
     if isinstance(expression, str) and expression.startswith("$"):
         return document.get(expression[1:])
     if not isinstance(expression, Mapping):

@@ -31,7 +31,7 @@ from abbotik_room_worker.tenure import Tenure
 from abbotik_room_worker.tool_calls import ToolCalls
 from abbotik_runtime import log_writer, projector
 from abbotik_runtime.log_writer import Appended, LogWriter, Lost
-from abbotik_runtime.projector import Projector
+from abbotik_runtime.projector import Batch, Document, Projector
 from tests.service.room_worker.broken_builds import keeps_no_deadline
 
 Sabotage = Callable[[pytest.MonkeyPatch], None]
@@ -69,11 +69,11 @@ def project_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Owe no projection any more that the database did not take."""
     store = Projector._store
 
-    async def careless(projector: Projector, batch: Sequence[Any]) -> None:
+    async def careless(projector: Projector, batch: Batch) -> None:
         try:
             await store(projector, batch)
         except PyMongoError:
-            for owed in batch:
+            for _, owed, _ in batch:
                 owed.stored()
 
     monkeypatch.setattr(Projector, "_store", careless)
@@ -81,15 +81,14 @@ def project_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def project_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a projection over a newer one."""
-    update = projector._update
+    if_newer = projector._if_newer
 
-    def blind(owed: Any) -> Any:
-        made = update(owed)
-        if made is not None:
-            made["u"][0]["$replaceWith"]["$cond"][0] = True
+    def blind(document: Document) -> Document:
+        made = if_newer(document)
+        made["u"][0]["$replaceWith"]["$cond"][0] = True
         return made
 
-    monkeypatch.setattr(projector, "_update", blind)
+    monkeypatch.setattr(projector, "_if_newer", blind)
 
 
 def leave_an_event_out(monkeypatch: pytest.MonkeyPatch) -> None:
