@@ -16,6 +16,7 @@ from pymongo.monitoring import (
 )
 
 from abbotik_runtime import mongo
+from abbotik_runtime import projector as projector_module
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.projector import ProjectionError, Projector
 from abbotik_runtime.settings import ServiceSettings
@@ -105,6 +106,20 @@ async def test_many_documents_share_bulks(
     await client.close()
     assert len(await _stored(database)) == 200
     assert updates.bulks <= 10
+
+
+async def test_full_batch_does_not_linger(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More rooms than a batch holds go out at once; the rest waits for what may join it."""
+    monkeypatch.setattr(projector_module, "LINGER_S", 60.0)
+    projector = Projector(database, COLLECTION)
+    owed = [owe(projector, document(str(n), 1)) for n in range(600)]
+    async with asyncio.timeout(30):
+        await asyncio.gather(*owed[:512])
+        assert not any(future.done() for future in owed[512:])
+        await owe(projector, document("urgent", 1), urgent=True)
+    assert all(future.done() for future in owed)
 
 
 async def test_only_the_newest_of_one_key_is_written(

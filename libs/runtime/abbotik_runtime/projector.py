@@ -113,7 +113,9 @@ class Projector:
         attempt = 0
         try:
             while self._owed:
-                await self._linger()
+                # What fills a batch has nothing to wait for: of many rooms each changes but once.
+                if len(self._owed) < _MAX_BATCH:
+                    await self._linger()
                 batch = self._next_batch()
                 try:
                     await self._store(batch)
