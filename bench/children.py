@@ -58,16 +58,17 @@ def end(child: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def running(
-    argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+    argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, *, batch: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a child from the repository's root in a session of its own and end it afterwards.
 
     A session of its own, so that Ctrl-C reaches only the bench, which then ends its children in
-    order. `env` is added to the bench's environment; stdout and stderr go to `log`.
+    order. `env` is added to the bench's environment; stdout and stderr go to `log`. `batch`: see
+    `tether.command`.
     """
     with log.open("ab") as out:
         child = subprocess.Popen(
-            tether.command(argv),
+            tether.command(argv, batch=batch),
             stdout=out,
             stderr=out,
             stdin=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ class Servers:
 @contextmanager
 def serving(program: Program, log: Path) -> Iterator[None]:
     """Run a server until the block ends; RuntimeError with its log's end if it never serves."""
-    with running(program.argv, log, program.env) as child:
+    with running(program.argv, log, program.env, batch=program.batch) as child:
         until = time.monotonic() + START_S
         while not program.ready():
             if child.poll() is not None or time.monotonic() > until:

@@ -65,7 +65,7 @@ class Child:
         """Start it and return once it serves; RuntimeError with its log when it does not."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                tether.command(self._program.argv),
+                tether.command(self._program.argv, batch=self._program.batch),
                 env=dict(self._program.env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -220,7 +220,7 @@ class Stack:
     def _popen(self, program: Program) -> subprocess.Popen[bytes]:
         with self._logs.open(program.name) as log:
             return subprocess.Popen(
-                tether.command(program.argv),
+                tether.command(program.argv, batch=program.batch),
                 env=program.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -96,7 +96,7 @@ class Child:
         try:
             with self._logs.open(self.program.name) as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    *tether.command(self.program.argv),
+                    *tether.command(self.program.argv, batch=self.program.batch),
                     env=self.program.env,
                     stdin=DEVNULL,
                     stdout=log,

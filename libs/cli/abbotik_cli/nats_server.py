@@ -35,6 +35,8 @@ def program(binary: Path, port: int, folder: Path, health_port: int | None = Non
         ready=partial(answers, "127.0.0.1", port),
         grace_s=GRACE_S,
         stuck=partial(stuck, health_port, folder) if health_port else None,
+        # Else it takes the processor from the very service that is about to send it more.
+        batch=True,
     )
 
 

@@ -13,7 +13,7 @@ class Program:
     `env` is the whole environment of the process. `ready` looks once, within about two seconds,
     whether it serves; it may block and is called from any thread. `grace_s` is how long it may
     take to end after SIGTERM. `stuck`, like `ready`, looks whether it runs and nothing but another
-    start helps it; None where that cannot be.
+    start helps it; None where that cannot be. `batch`: see `tether.command`.
     """
 
     name: str
@@ -22,3 +22,4 @@ class Program:
     ready: Callable[[], bool]
     grace_s: float
     stuck: Callable[[], bool] | None = None
+    batch: bool = False

@@ -39,6 +39,7 @@ class Room:
         grace_s: float = 5,
         ready: Callable[[], bool] | None = None,
         stuck: Callable[[], bool] | None = None,
+        batch: bool = False,
     ) -> Program:
         """Return a Python program that is ready when it has written to its log."""
         name = f"child-{len(self.programs)}"
@@ -50,6 +51,7 @@ class Room:
             ready=ready or (lambda: log.exists() and "up" in log.read_text()),
             grace_s=grace_s,
             stuck=stuck,
+            batch=batch,
         )
         self.programs.append(made)
         return made
@@ -73,6 +75,17 @@ async def test_ready_child_runs_and_is_ended(room: Room) -> None:
     await room.supervisor.stop([child])
     assert not record.alive()
     assert room.supervisor.processes() == {}
+
+
+@pytest.mark.parametrize(("batch", "policy"), [(True, os.SCHED_BATCH), (False, os.SCHED_OTHER)])
+async def test_child_is_scheduled_as_its_program_says(
+    room: Room, *, batch: bool, policy: int
+) -> None:
+    """Only what is named so waits for a processor when it is woken."""
+    child = room.program(FOREVER, batch=batch)
+    room.supervisor.start([child])
+    await room.supervisor.ready([child], 10)
+    assert os.sched_getscheduler(room.supervisor.processes()[child.name].pid) == policy
 
 
 async def test_killed_child_is_started_again(room: Room) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from abbotik_cli import tether
 
 PARENT = """
@@ -15,6 +17,16 @@ from abbotik_cli import tether
 child = subprocess.Popen(tether.command(["sleep", "60"]), start_new_session=True)
 print(child.pid, flush=True)
 child.wait()
+"""
+
+POLICY = "import os; print(os.sched_getscheduler(0))"
+FORBIDDEN = """
+import os, sys
+from abbotik_cli import tether
+def refuse(*_):
+    raise PermissionError(1, "Operation not permitted")
+os.sched_setscheduler = refuse
+tether.main(sys.argv[1:])
 """
 
 
@@ -44,6 +56,23 @@ def test_absent_program_is_named() -> None:
         tether.command(["/absent/program"]), capture_output=True, text=True, check=False
     )
     assert done.stderr == "/absent/program: No such file or directory\n"
+
+
+@pytest.mark.parametrize(("batch", "policy"), [(True, os.SCHED_BATCH), (False, os.SCHED_OTHER)])
+def test_batch_child_is_scheduled_as_batch_work(*, batch: bool, policy: int) -> None:
+    """The policy holds for the program itself; without, it keeps what it was started with."""
+    command = tether.command([sys.executable, "-c", POLICY], batch=batch)
+    assert int(subprocess.check_output(command)) == policy
+
+
+def test_program_runs_where_its_policy_is_forbidden() -> None:
+    """A container that lets nobody choose a policy still gets its program."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORBIDDEN, str(os.getpid()), "batch", "echo", "started"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout == b"started\n", done.stderr
 
 
 def _runs(pid: int) -> bool:
