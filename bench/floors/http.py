@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,7 @@ from starlette.routing import Route
 
 from bench.children import asgi
 from bench.samples import Finding, report
-from bench.wire import Caller, Target
+from bench.wire import Caller, Target, stand_back
 
 BODY = b'{"kind":"task","content":"one small message of a person to a room","metadata":{}}'
 
@@ -70,9 +69,9 @@ async def measure(port: int, count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=4000)
-    gc.disable()  # pauses of the client are not the server's
     with (
         TemporaryDirectory() as home,
         asgi("bench.floors.http:app", Path(home) / "uvicorn.log") as port,
     ):
+        stand_back()
         uvloop.run(measure(port, parser.parse_args().count))

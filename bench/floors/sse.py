@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
 from itertools import repeat
 from pathlib import Path
@@ -15,7 +14,7 @@ import uvloop
 from bench.children import asgi
 from bench.crowd import Crowd
 from bench.samples import Finding, report
-from bench.wire import Caller, Target
+from bench.wire import Caller, Target, stand_back
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -124,9 +123,9 @@ if __name__ == "__main__":
     parser.add_argument("--followers", type=int, default=500)
     parser.add_argument("--publishers", type=int, default=4)
     arguments = parser.parse_args()
-    gc.disable()  # pauses of the client are not the server's
     with (
         TemporaryDirectory() as home,
         asgi("bench.floors.sse:app", Path(home) / "uvicorn.log") as port,
     ):
+        stand_back()
         uvloop.run(measure(port, arguments.count, arguments.followers, arguments.publishers))

@@ -6,7 +6,6 @@ until all have its `actor:turn_end`. Then 4 messages under way at once, as in fl
 """
 
 import asyncio
-import gc
 from time import perf_counter
 
 import uvloop
@@ -14,7 +13,7 @@ import uvloop
 from bench.crowd import Crowd
 from bench.product.rooms import arguments, events, message, rent, soon
 from bench.samples import Finding, report
-from bench.wire import Caller, Target
+from bench.wire import Caller, Target, stand_back
 
 FOLLOWERS = 500
 IN_FLIGHT = 4
@@ -82,5 +81,5 @@ async def measure(target: Target, count: int) -> None:
 
 if __name__ == "__main__":
     given = arguments(__doc__, 200)
-    gc.disable()  # pauses of the client are not the product's
+    stand_back()
     uvloop.run(measure(Target(given.port, given.token), given.count))

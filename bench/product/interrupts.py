@@ -8,7 +8,6 @@ when the next room is interrupted.
 
 import argparse
 import asyncio
-import gc
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import uvloop
 
 from bench.product.rooms import TURN_END, events, rent, soon
 from bench.samples import Finding, percentile, report
-from bench.wire import Caller, Follower, Target
+from bench.wire import Caller, Follower, Target, stand_back
 from tests.stack import Stack
 
 ROOMS = 40
@@ -91,10 +90,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=400)
     given = parser.parse_args()
-    gc.disable()  # pauses of the client are not the product's
     with (
         TemporaryDirectory(prefix="abbotik-bench-") as folder,
         Stack(Path(folder), gateways=2, room_workers=2) as stack,
     ):
+        stand_back()
         first, second = (Target(urlsplit(url).port or 0, stack.token) for url in stack.urls)
         uvloop.run(measure(first, second, given.count))

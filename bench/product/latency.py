@@ -6,7 +6,6 @@ that message, which stands behind its `actor:output`.
 """
 
 import asyncio
-import gc
 import json
 from time import perf_counter
 
@@ -14,7 +13,7 @@ import uvloop
 
 from bench.product.rooms import COMPLETED, ENDED, arguments, events, message, rent, soon
 from bench.samples import Finding, report
-from bench.wire import Caller, Follower, Target
+from bench.wire import Caller, Follower, Target, stand_back
 
 WARM_UP = 100
 
@@ -54,5 +53,5 @@ async def measure(target: Target, count: int) -> None:
 
 if __name__ == "__main__":
     given = arguments(__doc__, 3000)
-    gc.disable()  # pauses of the client are not the product's
+    stand_back()
     uvloop.run(measure(Target(given.port, given.token), given.count))

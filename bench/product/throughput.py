@@ -5,7 +5,6 @@ of the turn.
 """
 
 import asyncio
-import gc
 from collections import deque
 from functools import partial
 from itertools import repeat
@@ -15,7 +14,7 @@ import uvloop
 
 from bench.product.rooms import TURN_END, arguments, events, going_on, message, rent
 from bench.samples import Finding, report
-from bench.wire import Caller, Follower, Target
+from bench.wire import Caller, Follower, Target, stand_back
 
 ROOMS = 256
 IN_FLIGHT = 64
@@ -87,5 +86,5 @@ async def measure(target: Target, turns: int) -> None:
 
 if __name__ == "__main__":
     given = arguments(__doc__, 12_000)
-    gc.disable()  # pauses of the client are not the product's
+    stand_back()
     uvloop.run(measure(Target(given.port, given.token), given.count))
