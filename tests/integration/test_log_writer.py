@@ -74,6 +74,27 @@ class Inserts(CommandListener):
         """Take no note."""
 
 
+class Held:
+    """The database, which gets an insert only once it is let go."""
+
+    def __init__(self, database: mongo.Database) -> None:
+        self.sizes: list[int] = []
+        self.let_go = asyncio.Event()
+        self._database = database
+
+    async def command(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Keep the insert back, then send it."""
+        self.sizes.append(len(command["documents"]))
+        await self.let_go.wait()
+        return await self._database.command(command)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._database[name]
+
+
 async def _there(database: mongo.Database) -> dict[str, dict[str, Any]]:
     return {found["_id"]: found async for found in database[ROOM_LOG].find()}
 
@@ -99,6 +120,32 @@ async def test_lonely_entry_does_not_linger(database: mongo.Database) -> None:
     writer = LogWriter(database, uuid7())
     async with asyncio.timeout(2):
         assert await writer.append(entry(writer, uuid7())) == Committed()
+
+
+async def test_second_insert_leaves_beside_the_first_when_it_is_large_enough(
+    database: mongo.Database,
+) -> None:
+    """A few entries wait for the insert in flight; many do not, but a third insert does."""
+    held = Held(database)
+    writer = LogWriter(cast("mongo.Database", held), uuid7())
+    under_way: list[asyncio.Task[log_writer.Appended]] = []
+
+    async def append(count: int) -> list[int]:
+        under_way.extend(
+            asyncio.ensure_future(writer.append(entry(writer, uuid7()))) for _ in range(count)
+        )
+        # A round trip takes more rounds of the loop than an insert needs to leave.
+        await database.command("ping")
+        return held.sizes
+
+    assert await append(1) == [1]
+    assert await append(15) == [1]
+    assert await append(1) == [1, 16]
+    assert await append(40) == [1, 16]
+    held.let_go.set()
+    assert await asyncio.gather(*under_way) == [Committed()] * 57
+    assert held.sizes == [1, 16, 40]
+    assert len(await _there(database)) == 57
 
 
 async def test_of_two_writers_one_wins(database: mongo.Database) -> None:

@@ -1,7 +1,8 @@
 """Writing the log: entries of different rooms that are pending together go out as one insert.
 
-Group commit never lingers: a batch leaves as soon as one of the places in flight is free, and
-takes whatever is pending by then. Source of the rules below: how MongoDB reports a bulk write.
+Group commit never lingers: a batch leaves as soon as none is in flight, and takes whatever is
+pending by then; a second one leaves beside it once there is enough for it. Source of the rules
+below: how MongoDB reports a bulk write.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ MAX_ENTRY_BYTES = 8 * 1024 * 1024
 _MAX_BATCH = 128
 # One command takes 16 MiB; the last entry of a batch may pass this by its own size.
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
-_IN_FLIGHT = 1
+# A batch costs more than an entry: a small one waits for the one in flight. A large one does not
+# wait while that is synced to the disk.
+_IN_FLIGHT = 2
+_ENOUGH_FOR_A_SECOND = 16
 _DUPLICATE_KEY = 11000
 # Codes that blame the document itself: BadValue, FailedToParse, Overflow (too deep), InvalidBSON,
 # validation, size, key.
@@ -119,19 +123,24 @@ class LogWriter:
         if len(raw) > MAX_ENTRY_BYTES:
             raise EntryRefusedError(f"entry {entry['_id']} has {len(raw)} bytes")
         pending = _Pending(entry, RawBSONDocument(raw), self._loop.create_future())
-        if not self._pending:
-            # Not before the others whose turn it is in this round of the loop: they share the
-            # insert. Where some wait already, a flush is on its way, or comes with a free place.
-            self._loop.call_soon(self._flush)
         self._pending.append(pending)
+        if len(self._pending) in (1, _ENOUGH_FOR_A_SECOND):
+            # Not before the others whose turn it is in this round of the loop: they share the
+            # insert. For any other number a flush is on its way, or comes with a free place.
+            self._loop.call_soon(self._flush)
         return await pending.done
 
     def _flush(self) -> None:
-        while self._pending and len(self._flushes) < _IN_FLIGHT:
+        while self._pending and self._may_leave():
             batch = self._next_batch()
             task = self._loop.create_task(self._write(batch))
             self._flushes.add(task)
             task.add_done_callback(self._flushed)
+
+    def _may_leave(self) -> bool:
+        if not self._flushes:
+            return True
+        return len(self._flushes) < _IN_FLIGHT and len(self._pending) >= _ENOUGH_FOR_A_SECOND
 
     def _flushed(self, task: asyncio.Task[None]) -> None:
         self._flushes.discard(task)
