@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from abbotik_runtime import logs
+from abbotik_runtime import log_writer, logs
 from tests.logs import restored_logs
 
 
@@ -16,3 +16,9 @@ def quiet() -> Iterator[None]:
     with restored_logs():
         logs.configure("simulation", "error", "json")
         yield
+
+
+@pytest.fixture(autouse=True)
+def two_inserts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second insert leave beside the first: few clients never have enough for it."""
+    monkeypatch.setattr(log_writer, "_ENOUGH_FOR_A_SECOND", 1)

@@ -30,8 +30,8 @@ MAX_ENTRY_BYTES = 8 * 1024 * 1024
 _MAX_BATCH = 128
 # One command takes 16 MiB; the last entry of a batch may pass this by its own size.
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
-# A batch costs more than an entry: a small one waits for the one in flight. A large one does not
-# wait while that is synced to the disk.
+# A batch costs more than an entry: few entries wait for the one in flight. Many do not wait while
+# that is synced to the disk.
 _IN_FLIGHT = 2
 _ENOUGH_FOR_A_SECOND = 16
 _DUPLICATE_KEY = 11000

@@ -30,6 +30,12 @@ def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
     assert config["jetstream"]["store_dir"] == str(folder)
 
 
+def test_only_nats_waits_for_a_processor(tmp_path: Path) -> None:
+    """Woken by a service it would take the processor from that one; mongod gains nothing by it."""
+    assert nats_server.program(Path("nats-server"), 4222, tmp_path / "nats").batch
+    assert not mongo_server.program(Path("mongod"), 27017, tmp_path / "mongo").batch
+
+
 async def test_nats_is_stuck_when_a_write_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +117,9 @@ def _collection(port: int, folder: Path) -> Iterator[Collection[dict[str, int]]]
 @contextmanager
 def _running(program: Program) -> Iterator[None]:
     child = subprocess.Popen(
-        tether.command(program.argv), env=program.env, stdout=subprocess.DEVNULL
+        tether.command(program.argv, batch=program.batch),
+        env=program.env,
+        stdout=subprocess.DEVNULL,
     )
     try:
         while not program.ready():
