@@ -267,6 +267,25 @@ async def test_ended_session_is_expired_at_once(database: mongo.Database) -> Non
     assert found == 1
 
 
+async def test_others_are_those_that_live(database: mongo.Database) -> None:
+    """Neither this one nor one that ended; a store that is away is bad weather."""
+    first, second, third = (
+        MongoSessions(database, name, Progress(), wall()) for name in ("w1", "w2", "w3")
+    )
+    for session in (first, second, third):
+        await session.renew()
+    assert sorted(await first.others()) == ["w2", "w3"]
+    await second.end()
+    assert await first.others() == ["w3"]
+    assert sorted(await second.others()) == ["w1", "w3"]
+
+
+async def test_others_are_not_known_without_the_store(away: mongo.Database) -> None:
+    """Whoever asks goes on with what it knew."""
+    with pytest.raises(UnavailableError):
+        await MongoSessions(away, "w1", Progress(), wall()).others()
+
+
 async def test_end_and_death_of_the_store_are_no_errors_at_the_end(away: mongo.Database) -> None:
     """A process that leaves while the store is away leaves all the same."""
     await MongoSessions(away, "w1", Progress(), wall()).end()

@@ -15,6 +15,9 @@ HEADER_REQUEST_ID = "x-request-id"
 HEADER_TRACE = "traceparent"
 HEADER_BLOB = "Abbotik-Blob"
 HEADER_CAUSE = "Abbotik-Cause"
+# Of a message that was passed on: where it came from, and where it is acknowledged.
+HEADER_SUBJECT = "Abbotik-Subject"
+HEADER_ACK = "Abbotik-Ack"
 # The server's own: a message that it keeps until a time and then publishes on another subject.
 HEADER_SCHEDULE = "Nats-Schedule"
 HEADER_SCHEDULE_TARGET = "Nats-Schedule-Target"
@@ -65,6 +68,11 @@ def room_nudge(room: str) -> str:
 
 
 ALL_NUDGES = "ctl.room.*"
+
+
+def worker_commands(session: str) -> str:
+    """Return the subject on which a worker takes commands that another one was given."""
+    return f"ctl.worker.{_checked(session)}"
 
 
 ALL_DEAD_LETTERS = "dlq.>"

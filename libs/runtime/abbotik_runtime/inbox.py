@@ -19,6 +19,12 @@ def is_last(reply: str) -> bool:
     return tokens[8 if len(tokens) == _ACK_TOKENS else 10] == "0"
 
 
+def is_redelivered(reply: str) -> bool:
+    """Say whether a message, by its acknowledgement subject, was delivered before."""
+    tokens = reply.split(".")
+    return tokens[4 if len(tokens) == _ACK_TOKENS else 6] != "1"
+
+
 async def drain(subscription: Subscription) -> None:
     """Let go of an inbox once what is under way to it has arrived."""
     try:

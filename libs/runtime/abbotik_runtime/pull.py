@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 
 import nats.errors
@@ -41,7 +41,8 @@ class PullLoop:
     ``capacity`` bounds the handlers: a number, or a callable that returns the free places *now*;
     with a callable ``handle`` must take its place before its first await. At most ``batch``
     messages are asked for and not yet delivered. ``handle`` settles the message; when it raises,
-    the message comes again after a second.
+    the message comes again after a second. ``pass_on`` is asked first, if there is one: true means
+    that another process handles the message, and settles it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class PullLoop:
         *,
         capacity: int | Callable[[], int],
         batch: int = 256,
+        pass_on: Callable[[Msg], Awaitable[bool]] | None = None,
     ) -> None:
         self.name = consumer.name
         # Asking for the loop is a system call each time.
@@ -60,6 +62,7 @@ class PullLoop:
         self._handle = handle
         self._capacity = capacity
         self._batch = batch
+        self._pass_on = pass_on
         self._stream = consumer.stream
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
         self._inbox = ""
@@ -237,17 +240,26 @@ class PullLoop:
             self._less(1)
             if self._asked:
                 self._parking.delivered(was_last=is_last(message.reply))
+        if self._pass_on is None or self._stopping or not await self._pass_on(message):
+            self.take(message)
+        await self._top_up()
+
+    def take(self, message: Msg) -> None:
+        """Handle a message; also one that another process was given and passed on to this one."""
         if self._stopping or self._places() <= 0:
-            await postpone(message, 0 if self._stopping else _OVERFLOW_DELAY_S, bus=self._bus)
+            delay_s = 0 if self._stopping else _OVERFLOW_DELAY_S
+            self._spawn(postpone(message, delay_s, bus=self._bus))
             return
         self._hand_over(message)
-        await self._top_up()
 
     def _hand_over(self, message: Msg) -> None:
         self._delivered.inc()
         self._starting += 1
         self._running += 1
-        task = self._loop.create_task(self._run(message))
+        self._spawn(self._run(message))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._handlers.add(task)
         task.add_done_callback(self._handlers.discard)
 

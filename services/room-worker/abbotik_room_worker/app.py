@@ -19,6 +19,7 @@ from abbotik_room_worker.care import Care
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.executors.tools import built_in
 from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, WaitingRooms
+from abbotik_room_worker.homes import Homes
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.ports import UnavailableError
@@ -37,6 +38,7 @@ from abbotik_runtime import service
 from abbotik_runtime.acks import InProgress
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.loops import Loop
+from abbotik_runtime.passing import Passing
 from abbotik_runtime.pull import PullLoop
 
 _SWEEP_S = 1.0
@@ -87,7 +89,8 @@ class RoomWorker:
         self._reminders = reminder_pull(
             bus, self._marks, Reminders(self._keeper, clock, settings.max_queue)
         )
-        self._commands = self._command_pull(context, contents)
+        homes = Homes(room_log.session, self._sessions, self._runner.runs)
+        self._commands, self._passing = self._command_pull(context, contents, homes)
         listen_to_nudges(bus, self._keeper, self._runner)
         care = Care(
             self._keeper,
@@ -122,6 +125,7 @@ class RoomWorker:
                 ("deadlines", care.keep_deadlines),
                 ("own_rooms", care.look_at_own_rooms),
                 ("recovery", care.recover),
+                ("homes", homes.look),
             )
         ]
 
@@ -135,6 +139,7 @@ class RoomWorker:
             loop.start()
         self._triggers.start()
         self._reminders.start()
+        await self._passing.start()
         self._commands.start()
 
     async def drain(self) -> None:
@@ -142,7 +147,7 @@ class RoomWorker:
         self._runner.draining = True
         began = monotonic()
         pulls = (self._commands, self._reminders, self._triggers)
-        await asyncio.gather(*(pull.stop() for pull in pulls))
+        await asyncio.gather(self._passing.stop(), *(pull.stop() for pull in pulls))
         # What was under way may still claim a room, which is handed over with the others. The time
         # for that is the turns' time too.
         await asyncio.gather(*(pull.drained(_TURN_PATIENCE_S) for pull in pulls))
@@ -156,8 +161,8 @@ class RoomWorker:
         await self._marks.stop()
 
     def _command_pull(
-        self, context: service.Context[Settings], contents: MongoContents
-    ) -> PullLoop:
+        self, context: service.Context[Settings], contents: MongoContents, homes: Homes
+    ) -> tuple[PullLoop, Passing]:
         commands = RoomCommands(
             self._keeper,
             self._runner,
@@ -166,7 +171,7 @@ class RoomWorker:
             replies(context.bus),
             Installation(SCRIPTED.id, SCRIPTED.models[0], context.settings.max_queue),
         )
-        return command_pull(context.bus, self._marks, commands)
+        return command_pull(context.bus, self._marks, commands, homes)
 
 
 def main() -> NoReturn:

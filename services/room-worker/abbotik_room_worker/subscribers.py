@@ -11,12 +11,15 @@ from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
 from abbotik_contracts.room_log import Record
-from abbotik_contracts.subjects import ALL_NUDGES, consumer
+from abbotik_contracts.subjects import ALL_NUDGES, consumer, worker_commands
 from abbotik_room_worker.handlers import Reminders, RoomCommands, WaitingRooms
+from abbotik_room_worker.homes import Homes
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.acks import InProgress, confirm, settle
 from abbotik_runtime.bus import Bus, BusUnavailable
+from abbotik_runtime.inbox import is_redelivered
+from abbotik_runtime.passing import Passing
 from abbotik_runtime.pull import PullLoop
 
 SERVICE = "room-worker"
@@ -26,15 +29,38 @@ _COMMANDS_UNDER_WAY = 2048
 _REMINDERS_UNDER_WAY = 256
 
 
-def command_pull(bus: Bus, marks: InProgress, commands: RoomCommands) -> PullLoop:
-    """Return the loop that takes commands, many at a time: each is a few milliseconds."""
+def command_pull(
+    bus: Bus, marks: InProgress, commands: RoomCommands, homes: Homes
+) -> tuple[PullLoop, Passing]:
+    """Return the loop that takes commands, many at a time: each is a few milliseconds.
+
+    What belongs to another worker is passed on once; what was delivered before stays here.
+    """
 
     async def handle(message: Msg) -> None:
         with marks.holding(message):
             outcome = await commands.handle(message.subject, message.data, message.headers or {})
             await settle(message, outcome, service=SERVICE, bus=bus)
 
-    return PullLoop(bus, consumer("room-worker"), handle, capacity=_COMMANDS_UNDER_WAY)
+    async def to_its_home(message: Msg) -> bool:
+        match message.subject.split("."):
+            case [_, _, tenant, room, _]:
+                home = homes.elsewhere((tenant, room))
+            case _:
+                home = None  # whoever handles it refuses it
+        if home is None or is_redelivered(message.reply):
+            return False
+        return await passing.on(message, worker_commands(home))
+
+    pull = PullLoop(
+        bus,
+        consumer("room-worker"),
+        handle,
+        capacity=_COMMANDS_UNDER_WAY,
+        pass_on=to_its_home,
+    )
+    passing = Passing(bus, worker_commands(homes.session), pull.take)
+    return pull, passing
 
 
 def trigger_pull(

@@ -43,6 +43,15 @@ class FakeSessions:
             self._good_until, self._progress.through
         )
 
+    async def others(self) -> list[str]:
+        """Return the other sessions that have not expired."""
+        now = self._clock.now_ms()
+        return [
+            session
+            for session, stored in self._store.sessions.items()
+            if stored.expires_at > now and session != self._session
+        ]
+
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
         """Return the dead, and holders without a sign; none while this worker was out of touch."""
         now = self._clock.now_ms()

@@ -20,6 +20,7 @@ ROOM = "0198a1b2-0000-7000-8000-000000000001"
         (subjects.room_events("acme", ROOM), f"evt.room.acme.{ROOM}"),
         (subjects.room_live("acme", ROOM), f"live.room.acme.{ROOM}"),
         (subjects.room_nudge(ROOM), f"ctl.room.{ROOM}"),
+        (subjects.worker_commands(ROOM), f"ctl.worker.{ROOM}"),
         (subjects.dead_letters("room-worker"), "dlq.room-worker"),
     ],
 )
@@ -37,6 +38,7 @@ def test_subjects_have_the_documented_form(subject: str, expected: str) -> None:
         lambda token: subjects.room_events(token, ROOM),
         lambda token: subjects.room_live("acme", token),
         subjects.room_nudge,
+        subjects.worker_commands,
         subjects.dead_letters,
     ],
 )

@@ -150,6 +150,12 @@ class MongoSessions:
         # The answers may have waited for the next primary, as others' renewals do still.
         return found if self._in_touch else []
 
+    async def others(self) -> list[str]:
+        """Return the other sessions that have not expired."""
+        live = {"_id": {"$ne": self._session}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        with answering():
+            return [worker["_id"] async for worker in self._workers.find(live, {"_id": 1})]
+
     async def forget(self, session: str) -> None:
         """Remove a dead session; one that was renewed meanwhile stays."""
         with answering():
