@@ -20,15 +20,17 @@ from abbotik_cli.ports import Ports
 from abbotik_cli.program import Program
 from abbotik_contracts.subjects import (
     CONSUMERS,
+    HEADER_SUBJECT,
     Consumer,
     dead_letters,
     room_command,
     room_events,
     turn,
+    worker_commands,
 )
 from abbotik_contracts.subjects import consumer as consumer_named
 from abbotik_runtime.bus import Bus
-from abbotik_runtime.dead_letters import HEADER_SUBJECT, DeadLetters
+from abbotik_runtime.dead_letters import DeadLetters
 from abbotik_runtime.provision import missing, provision_streams
 from abbotik_runtime.settings import ServiceSettings
 from tests import servers
@@ -128,6 +130,16 @@ async def test_the_gateway_sees_how_much_waits(provisioned: str) -> None:
         assert refusals.texts == []
 
 
+async def test_workers_hear_each_other(provisioned: str) -> None:
+    """A room worker may listen to what others pass on to it; nobody else may."""
+    for service in NAMES:
+        async with connected(provisioned, service) as (client, refusals):
+            await client.subscribe(worker_commands("s"))
+            await client.flush()
+            await client.flush()
+            assert (refusals.texts == []) is (service == "room-worker")
+
+
 async def test_the_operator_sees_all_and_settles_dead_letters(provisioned: str) -> None:
     """What `abbotik doctor` and `abbotik dlq` ask of the bus, they may ask."""
     settings = ServiceSettings(nats_url=f"nats://operator:operator@{provisioned}")
@@ -173,7 +185,7 @@ async def test_nobody_does_what_is_for_another(provisioned: str, service: str) -
     Only who provisions takes streams away, to make them anew.
     """
     may = {"gateway": {room_command("t", "r", "message")}, "room-worker": {turn("t", "r")}}
-    may["room-worker"].add(room_events("t", "r"))
+    may["room-worker"] |= {room_events("t", "r"), worker_commands("s")}
     # To send a dead letter back.
     may["operator"] = {room_command("t", "r", "message"), turn("t", "r")}
     may["provision"] = {"$JS.API.STREAM.DELETE.COMMANDS"}
@@ -181,6 +193,7 @@ async def test_nobody_does_what_is_for_another(provisioned: str, service: str) -
         room_command("t", "r", "message"),
         room_events("t", "r"),
         turn("t", "r"),
+        worker_commands("s"),
         "$JS.API.STREAM.DELETE.COMMANDS",
         "$JS.API.STREAM.PURGE.COMMANDS",
         "$JS.API.STREAM.MSG.GET.COMMANDS",

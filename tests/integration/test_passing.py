@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import ConsumerInfo
 
-from abbotik_contracts.subjects import CONSUMERS, HEADER_REPLY
-from abbotik_kernel.outcome import Done, Retry
+from abbotik_contracts.subjects import HEADER_REPLY, consumer, worker_commands
+from abbotik_kernel.outcome import Done, Outcome
+from abbotik_room_worker.handlers import RoomCommands
+from abbotik_room_worker.homes import Homes
+from abbotik_room_worker.ports import RoomKey
+from abbotik_room_worker.subscribers import command_pull
 from abbotik_runtime import passing as module
-from abbotik_runtime.acks import settle
+from abbotik_runtime.acks import InProgress
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.inbox import is_redelivered
 from abbotik_runtime.passing import Passing
@@ -22,8 +28,7 @@ from abbotik_runtime.settings import ServiceSettings
 from tests.eventually import eventually
 from tests.servers import Child
 
-COMMANDS = next(consumer for consumer in CONSUMERS if consumer.name == "room-worker")
-HERE, THERE = "ctl.worker.here", "ctl.worker.there"
+COMMANDS = consumer("room-worker")
 
 
 @pytest.fixture
@@ -35,124 +40,223 @@ async def other(settings: ServiceSettings, streams: Bus) -> AsyncIterator[Bus]:
     await bus.close()
 
 
+class Elsewhere:
+    """Homes of which every room's is one and the same."""
+
+    def __init__(self, session: str, home: str | None) -> None:
+        self.session = session
+        self.home = home
+        self.doubted: list[RoomKey] = []
+
+    def elsewhere(self, _key: RoomKey) -> str | None:
+        """Return the home."""
+        return self.home
+
+    def doubt(self, key: RoomKey) -> None:
+        """Remember whose command came again."""
+        self.doubted.append(key)
+
+
 class Worker:
-    """Pulls commands, or only takes them; keeps what it handled and does ``outcome`` with it."""
+    """Takes commands as the product does; all it does with one is to remember it."""
 
-    def __init__(self, bus: Bus, name: str, passes_to: str | None = None) -> None:
-        self.handled: list[Msg] = []
-        self.outcome: Done | Retry = Done()
-        self._bus = bus
-        self._passes_to = passes_to
-        self.pull = PullLoop(bus, COMMANDS, self._handle, capacity=100, pass_on=self._pass_on)
-        self.passing = Passing(bus, name, self.pull.take)
+    def __init__(self, bus: Bus, session: str, home: str | None = None) -> None:
+        self.handled: list[tuple[str, bytes]] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.bus = bus
+        self.homes = Elsewhere(session, home)
+        self.pull, self.passing = command_pull(
+            bus, InProgress(bus), cast("RoomCommands", self), cast("Homes", self.homes)
+        )
 
-    async def _handle(self, message: Msg) -> None:
-        self.handled.append(message)
-        await settle(message, self.outcome, service="room-worker", bus=self._bus)
-
-    async def _pass_on(self, message: Msg) -> bool:
-        if self._passes_to is None or is_redelivered(message.reply):
-            return False
-        return await self.passing.on(message, self._passes_to)
+    async def handle(self, subject: str, data: bytes, headers: Mapping[str, str]) -> Outcome:
+        """Remember a command."""
+        self.handled.append((subject, data))
+        self.headers.append(headers)
+        return Done()
 
 
 @asynccontextmanager
-async def working(*workers: Worker, pulls: Worker) -> AsyncIterator[None]:
+async def working(*listeners: Worker, pulls: Worker) -> AsyncIterator[None]:
     """Have all of them listen, and one pull, for the block."""
-    for worker in workers:
+    for worker in (*listeners, pulls):
         await worker.passing.start()
-    await pulls.passing.start()
+        await worker.bus.barrier()
     pulls.pull.start()
     try:
         yield
     finally:
-        for worker in (pulls, *workers):
+        for worker in (pulls, *listeners):
             await asyncio.gather(worker.passing.stop(), worker.pull.stop())
             assert await worker.pull.drained(5)
 
 
-async def _publish(bus: Bus, *rooms: str, headers: dict[str, str] | None = None) -> None:
-    for room in rooms:
-        subject = f"cmd.room.tenant.{room}.message"
-        identity = f"{id(bus)}-{room}"
-        await bus.publish_stored(subject, room.encode(), message_id=identity, headers=headers)
+async def _publish(bus: Bus, *rooms: str, data: bytes = b"x", **headers: str) -> list[str]:
+    subjects = [f"cmd.room.tenant.{room}.message" for room in rooms]
+    for subject in subjects:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        await bus.publish_stored(subject, data, message_id=f"{id(bus)}-{subject}", headers=named)
+    return subjects
 
 
-async def _empty(bus: Bus) -> bool:
-    info = await bus.js.consumer_info(COMMANDS.stream, COMMANDS.name)
-    return not info.num_pending and not info.num_ack_pending
+class Deliveries:
+    """Counts how often the stream delivered commands since it was made."""
+
+    def __init__(self, bus: Bus, before: int) -> None:
+        self._bus = bus
+        self._before = before
+
+    async def until_settled(self) -> int:
+        """Wait until all commands are settled; return how many deliveries that took."""
+        return int(await eventually(self._settled))
+
+    async def _settled(self) -> int | None:
+        info = await self._bus.js.consumer_info(COMMANDS.stream, COMMANDS.name)
+        waits = info.num_pending or info.num_ack_pending
+        return None if waits else _delivered(info) - self._before
 
 
-async def test_whoever_is_passed_a_message_settles_it(streams: Bus, other: Bus) -> None:
+def _delivered(info: ConsumerInfo) -> int:
+    return 0 if info.delivered is None else info.delivered.consumer_seq
+
+
+@pytest.fixture
+async def deliveries(streams: Bus) -> Deliveries:
+    """Return the count of this test."""
+    info = await streams.js.consumer_info(COMMANDS.stream, COMMANDS.name)
+    return Deliveries(streams, _delivered(info))
+
+
+async def test_whoever_is_passed_a_command_settles_it(
+    streams: Bus, other: Bus, deliveries: Deliveries
+) -> None:
     """It comes as it was, and its ack ends it; the one who was given it does nothing."""
-    here, there = Worker(streams, HERE, passes_to=THERE), Worker(other, THERE)
+    here, there = Worker(streams, "here", home="there"), Worker(other, "there")
     async with working(there, pulls=here):
-        await _publish(streams, "a", "b", headers={HEADER_REPLY: "_INBOX.x"})
-        await eventually(lambda: len(there.handled) == 2)
-        await eventually(lambda: _empty(streams))
+        sent = await _publish(streams, "a", "b", Abbotik_Reply="_INBOX.x")
+        assert await deliveries.until_settled() == 2
     assert here.handled == []
-    first = there.handled[0]
-    assert (first.subject, first.data) == ("cmd.room.tenant.a.message", b"a")
-    assert first.headers is not None
-    assert first.headers[HEADER_REPLY] == "_INBOX.x"
-    assert not [name for name in first.headers if name in ("Abbotik-Subject", "Abbotik-Ack")]
-    assert first.metadata.sequence.stream == 1
+    assert there.handled == [(subject, b"x") for subject in sent]
+    assert {name for headers in there.headers for name in headers} == {HEADER_REPLY, "Nats-Msg-Id"}
 
 
-async def test_where_nobody_listens_it_comes_back_at_once(streams: Bus) -> None:
+async def test_a_command_at_home_stays(streams: Bus, other: Bus, deliveries: Deliveries) -> None:
+    """Where the home is here nothing is passed on."""
+    here, there = Worker(streams, "here"), Worker(other, "there")
+    async with working(there, pulls=here):
+        await _publish(streams, "a")
+        await deliveries.until_settled()
+    assert (len(here.handled), there.handled) == (1, [])
+
+
+async def test_where_nobody_listens_it_comes_back_at_once(
+    streams: Bus, deliveries: Deliveries
+) -> None:
     """It is handled here, and was delivered but once: nobody waited for `ack_wait`."""
-    here = Worker(streams, HERE, passes_to=THERE)
+    here = Worker(streams, "here", home="gone")
     async with working(pulls=here):
-        await _publish(streams, *(f"r{number}" for number in range(50)))
-        await eventually(lambda: len(here.handled) == 50)
-        await eventually(lambda: _empty(streams))
-    assert {message.metadata.num_delivered for message in here.handled} == {1}
+        sent = await _publish(streams, *(f"r{number}" for number in range(50)))
+        assert await deliveries.until_settled() == 50
+    assert sorted(subject for subject, _ in here.handled) == sorted(sent)
+    assert here.homes.doubted == []
 
 
-async def test_who_has_stopped_is_passed_nothing(streams: Bus, other: Bus) -> None:
-    """From its stop on, messages come back to who was given them."""
-    here, there = Worker(streams, HERE, passes_to=THERE), Worker(other, THERE)
+async def test_who_has_stopped_is_passed_nothing(
+    streams: Bus, other: Bus, deliveries: Deliveries
+) -> None:
+    """From its stop on, commands come back to who was given them."""
+    here, there = Worker(streams, "here", home="there"), Worker(other, "there")
     async with working(there, pulls=here):
         await there.passing.stop()
+        await other.barrier()
         await _publish(streams, "a")
-        await eventually(lambda: len(here.handled) == 1)
-        assert here.handled[0].metadata.num_delivered == 1
-    assert there.handled == []
+        assert await deliveries.until_settled() == 1
+    assert (len(here.handled), there.handled) == (1, [])
 
 
 async def test_what_is_lost_with_its_taker_is_delivered_again_and_kept(
-    streams: Bus, other: Bus
+    streams: Bus, other: Bus, deliveries: Deliveries
 ) -> None:
-    """A taker that never settles it: the stream gives it again, and it is not passed on twice."""
-    here = Worker(streams, HERE, passes_to=THERE)
+    """Its home is doubted then, and it is not passed on twice."""
+    here = Worker(streams, "here", home="there")
     lost = list[Msg]()
-    deaf = Passing(other, THERE, lost.append)
+    deaf = Passing(other, worker_commands("there"), lost.append)
     await deaf.start()
+    await other.barrier()
     async with working(pulls=here):
         await _publish(streams, "a")
-        await eventually(lambda: len(here.handled) == 1)
-        await eventually(lambda: _empty(streams))
+        assert await deliveries.until_settled() == 2
     await deaf.stop()
-    assert len(lost) == 1
-    assert here.handled[0].metadata.num_delivered == 2
+    assert (len(lost), len(here.handled)) == (1, 1)
+    assert here.homes.doubted == [("tenant", "a")]
 
 
-async def test_a_taker_without_a_place_gives_it_back(streams: Bus, other: Bus) -> None:
+async def test_a_taker_without_a_place_gives_it_back(
+    streams: Bus, other: Bus, deliveries: Deliveries
+) -> None:
     """It is delivered again, and whoever gets it then keeps it."""
-    here = Worker(streams, HERE, passes_to=THERE)
-    full = PullLoop(other, COMMANDS, _never, capacity=lambda: 0)
-    there = Passing(other, THERE, full.take)
+    here = Worker(streams, "here", home="there")
+    handled = list[Msg]()
+
+    async def handle(message: Msg) -> None:
+        handled.append(message)
+
+    full = PullLoop(other, COMMANDS, handle, capacity=lambda: 0)
+    there = Passing(other, worker_commands("there"), full.take)
     await there.start()
+    await other.barrier()
     async with working(pulls=here):
         await _publish(streams, "a")
-        await eventually(lambda: len(here.handled) == 1)
+        assert await deliveries.until_settled() == 2
     await there.stop()
     assert await full.drained(5)
-    assert here.handled[0].metadata.num_delivered == 2
+    assert (handled, len(here.handled)) == ([], 1)
 
 
-async def _never(message: Msg) -> None:
-    raise AssertionError(f"{message.subject} was handled without a place")
+async def test_what_has_another_form_is_left_to_who_decides(
+    streams: Bus, other: Bus, deliveries: Deliveries
+) -> None:
+    """A subject that names no room, and a command that is larger than gateways send, stay here."""
+    here, there = Worker(streams, "here", home="there"), Worker(other, "there")
+    async with working(there, pulls=here):
+        for subject in ("cmd.room.odd", "cmd.room.a.b.c.d"):
+            await streams.publish_stored(subject, b"{}", message_id=f"{id(here)}-{subject}")
+        await _publish(streams, "large", data=bytes(64 * 1024 + 1))
+        await _publish(streams, "headers", data=bytes(40 * 1024), large="x" * 40 * 1024)
+        assert await deliveries.until_settled() == 4
+    assert (len(here.handled), there.handled) == (4, [])
+
+
+async def test_a_home_with_an_odd_name_costs_nothing(streams: Bus, deliveries: Deliveries) -> None:
+    """A session that cannot be a subject: its commands are decided here, at once."""
+    here = Worker(streams, "here", home="no.token")
+    async with working(pulls=here):
+        await _publish(streams, "a")
+        assert await deliveries.until_settled() == 1
+    assert len(here.handled) == 1
+
+
+async def test_what_nobody_passed_on_is_no_command(
+    streams: Bus, other: Bus, deliveries: Deliveries
+) -> None:
+    """A message without its headers is dropped, and the next one is taken."""
+    here, there = Worker(streams, "here", home="there"), Worker(other, "there")
+    async with working(there, pulls=here):
+        await streams.publish(worker_commands("there"), b"x", {"odd": "1"})
+        await _publish(streams, "a")
+        assert await deliveries.until_settled() == 1
+    assert len(there.handled) == 1
+
+
+async def test_nothing_is_sent_before_it_hears_itself(streams: Bus) -> None:
+    """As where the server forbids the subject: it refuses such a message without an answer."""
+    passing = Passing(streams, "ctl.worker.here", lambda _: None)
+    message = Msg(streams.client, "cmd.x", "ack", b"x")
+    assert not await passing.send(message, "ctl.worker.there")
+    await passing.start()
+    await streams.barrier()
+    assert await passing.send(message, "ctl.worker.there")
+    await passing.stop()
 
 
 async def test_only_so_many_are_kept(
@@ -160,19 +264,19 @@ async def test_only_so_many_are_kept(
 ) -> None:
     """What was taken long ago is forgotten here; what is refused now is not."""
     monkeypatch.setattr(module, "_MOST", 3)
-    back = list[Msg]()
-    passing = Passing(streams, HERE, back.append)
-    await passing.start()
-    taken = list[Msg]()
-    there = Passing(other, THERE, taken.append)
-    await there.start()
-    await other.barrier()
+    back, taken = list[Msg](), list[Msg]()
+    passing = Passing(streams, "ctl.worker.here", back.append)
+    there = Passing(other, "ctl.worker.there", taken.append)
+    for one, bus in ((passing, streams), (there, other)):
+        await one.start()
+        await bus.barrier()
     for number in range(10):
-        assert await passing.on(Msg(streams.client, "cmd.x", "ack", b"%d" % number), THERE)
+        message = Msg(streams.client, "cmd.x", "ack", b"%d" % number)
+        assert await passing.send(message, "ctl.worker.there")
     await eventually(lambda: len(taken) == 10)
     assert len(passing._under_way) == 3
-    assert await passing.on(Msg(streams.client, "cmd.x", "ack", b"back"), "ctl.worker.nobody")
-    await eventually(lambda: [message.data for message in back] == [b"back"])
+    assert await passing.send(Msg(streams.client, "cmd.x", "ack", b"y"), "ctl.worker.nobody")
+    await eventually(lambda: [message.data for message in back] == [b"y"])
     await there.stop()
     await passing.stop()
 
@@ -185,15 +289,15 @@ async def test_without_a_connection_nothing_is_passed_on(
     bus = await Bus.open(settings.model_copy(update={"nats_url": url}), "test")
     await provision_streams(bus.js)
     taken = list[Msg]()
-    passing = Passing(bus, HERE, taken.append)
+    passing = Passing(bus, "ctl.worker.here", taken.append)
     await passing.start()
+    await bus.barrier()
     message = Msg(bus.client, "cmd.x", "ack", b"x")
     server.kill()
     await eventually(lambda: not bus.connected)
-    assert not await passing.on(message, HERE)
+    assert not await passing.send(message, "ctl.worker.here")
     server.start()
-    await eventually(lambda: bus.connected)
-    assert await passing.on(message, HERE)
+    await eventually(lambda: passing.send(message, "ctl.worker.here"))
     await eventually(lambda: [one.data for one in taken] == [b"x"])
     await bus.close()
 

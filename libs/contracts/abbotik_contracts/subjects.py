@@ -15,7 +15,8 @@ HEADER_REQUEST_ID = "x-request-id"
 HEADER_TRACE = "traceparent"
 HEADER_BLOB = "Abbotik-Blob"
 HEADER_CAUSE = "Abbotik-Cause"
-# Of a message that was passed on: where it came from, and where it is acknowledged.
+# Of a dead letter, and of a message that was passed on: which subject it came on; and, of the
+# latter, on which it is acknowledged.
 HEADER_SUBJECT = "Abbotik-Subject"
 HEADER_ACK = "Abbotik-Ack"
 # The server's own: a message that it keeps until a time and then publishes on another subject.

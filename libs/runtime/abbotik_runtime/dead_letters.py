@@ -16,6 +16,7 @@ from abbotik_contracts.subjects import (
     HEADER_CAUSE,
     HEADER_MESSAGE_ID,
     HEADER_REPLY,
+    HEADER_SUBJECT,
     dead_letters,
 )
 from abbotik_runtime.bus import Bus
@@ -24,7 +25,6 @@ STREAM = "DLQ"
 
 # What a dead letter says about the message it was, beside its cause.
 HEADER_CODE = "Abbotik-Code"
-HEADER_SUBJECT = "Abbotik-Subject"
 HEADER_ATTEMPTS = "Abbotik-Attempts"
 HEADER_TRUNCATED = "Abbotik-Truncated"
 

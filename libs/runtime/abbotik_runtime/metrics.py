@@ -45,6 +45,9 @@ class Metrics:
         self.reconnects = self.counter("bus_reconnects", "Connections to NATS made again.")
         self.delivered = self.counter("delivered", "Messages handed to a handler.", "consumer")
         self.handler_errors = self.counter("handler_errors", "Handlers that raised.", "consumer")
+        self.passed_on = self.counter(
+            "passed_on", "Messages passed on to another process, and those that came back.", "way"
+        )
         self.handling = self.gauge("handling", "Handlers under way.", "consumer")
         self.loop_passes = self.counter("loop_passes", "Passes of loops.", "loop", "outcome")
         self.loop_seconds = self.histogram("loop", "Duration of a pass.", "loop")

@@ -15,15 +15,20 @@ from abbotik_runtime.connection import GONE
 from abbotik_runtime.hearing import hear
 from abbotik_runtime.inbox import drain
 
-# So many may be on their way at a moment, at 64 KiB at most; of older ones the stream takes care.
+# What is larger stays: with the headers that are added it might pass what the server takes, which
+# ends the connection of whoever sends it.
+_MOST_BYTES = 64 * 1024
+# So many may be on their way at a moment, as a pull asks for no more at once.
 _MOST = 256
 
 
 class Passing:
-    """One process's end of it: `on` passes a message on, ``take`` is given what comes here.
+    """One process's end of it: `send` passes a message on, ``take`` is given what comes here.
 
-    A message comes back to ``take`` of its sender where nobody listens. What is lost on its way,
-    or together with who took it, the stream delivers again after `ack_wait`.
+    A message comes back to ``take`` of its sender where the server knows of nobody who listens.
+    What is lost on its way, or together with who took it, the stream delivers again after
+    `ack_wait`. Nothing is sent before this process has heard itself, over each connection: a server
+    that forbids the subject does not tell who publishes.
     """
 
     def __init__(self, bus: Bus, subject: str, take: Callable[[Msg], None]) -> None:
@@ -34,22 +39,27 @@ class Passing:
         self._tokens = count()
         self._under_way: OrderedDict[str, Msg] = OrderedDict()
         self._ear: Subscription | None = None
+        self._heard_in = -1
+        self._sent = bus.metrics.passed_on.labels("sent")
+        self._came_back = bus.metrics.passed_on.labels("back")
 
     async def start(self) -> None:
         """Listen, over reconnects too; the bus must have been connected."""
         self._inbox = self._bus.client.new_inbox()
         await hear(self._bus.client, f"{self._inbox}.*", self._on_nobody)
         self._ear = await hear(self._bus.client, self._subject, self._on_passed)
+        self._bus.on_reconnect(self._call)
+        await self._call()
 
     async def stop(self) -> None:
         """Listen no more: what is passed to here from now on goes back to who sent it."""
+        self._bus.off_reconnect(self._call)
         if self._ear is not None:
             await drain(self._ear)
 
-    async def on(self, message: Msg, subject: str) -> bool:
-        """Pass a message on to whoever listens there; False where the bus is away."""
-        if not self._bus.connected:
-            # nats-py would keep it for the next connection, and the stream deliver it meanwhile.
+    async def send(self, message: Msg, subject: str) -> bool:
+        """Pass a message on to whoever listens there; False where it has to be handled here."""
+        if not self._able or _size(message) > _MOST_BYTES:
             return False
         token = str(next(self._tokens))
         self._under_way[token] = message
@@ -67,11 +77,24 @@ class Passing:
         except GONE:
             self._under_way.pop(token, None)
             return False
-        self._bus.metrics.published_core(subject)
+        self._sent.inc()
         return True
 
+    @property
+    def _able(self) -> bool:
+        # While it is away nats-py would keep the message for the next connection, and the stream
+        # deliver it meanwhile.
+        return self._bus.connected and self._heard_in == self._bus.epoch
+
+    async def _call(self) -> None:
+        """Send this process a message without headers, which is none that was passed on."""
+        await self._bus.publish(self._subject, b"")
+
     def _on_passed(self, passed: Msg) -> None:
-        headers = passed.headers or {}
+        if passed.headers is None:
+            self._heard_in = self._bus.epoch
+            return
+        headers = dict(passed.headers)
         subject, ack = headers.pop(HEADER_SUBJECT), headers.pop(HEADER_ACK)
         self._take(
             Msg(self._bus.client, subject=subject, reply=ack, data=passed.data, headers=headers)
@@ -81,4 +104,10 @@ class Passing:
         # The server's word that the subject has no subscriber; nobody else answers here.
         message = self._under_way.pop(answer.subject.rpartition(".")[2], None)
         if message is not None:
+            self._came_back.inc()
             self._take(message)
+
+
+def _size(message: Msg) -> int:
+    headers = message.headers or {}
+    return len(message.data) + sum(len(name) + len(value) for name, value in headers.items())

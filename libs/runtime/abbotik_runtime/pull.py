@@ -240,9 +240,18 @@ class PullLoop:
             self._less(1)
             if self._asked:
                 self._parking.delivered(was_last=is_last(message.reply))
-        if self._pass_on is None or self._stopping or not await self._pass_on(message):
+        if not await self._is_passed_on(message):
             self.take(message)
         await self._top_up()
+
+    async def _is_passed_on(self, message: Msg) -> bool:
+        if self._pass_on is None or self._stopping:
+            return False
+        try:
+            return await self._pass_on(message)
+        except Exception:  # noqa: BLE001 - the message must be handled, whatever went wrong
+            _log.exception("passing_failed", consumer=self.name, subject=message.subject)
+            return False
 
     def take(self, message: Msg) -> None:
         """Handle a message; also one that another process was given and passed on to this one."""

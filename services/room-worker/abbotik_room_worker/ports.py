@@ -188,7 +188,7 @@ class Sessions(Protocol):
         ...
 
     async def others(self) -> list[str]:
-        """Return the other sessions that are live. Raises UnavailableError."""
+        """Return the other sessions that were renewed lately. Raises UnavailableError."""
         ...
 
     async def forget(self, session: str) -> None:

@@ -45,12 +45,14 @@ def command_pull(
     async def to_its_home(message: Msg) -> bool:
         match message.subject.split("."):
             case [_, _, tenant, room, _]:
-                home = homes.elsewhere((tenant, room))
+                key = (tenant, room)
             case _:
-                home = None  # whoever handles it refuses it
-        if home is None or is_redelivered(message.reply):
+                return False  # whoever handles it refuses it
+        if is_redelivered(message.reply):
+            homes.doubt(key)
             return False
-        return await passing.on(message, worker_commands(home))
+        home = homes.elsewhere(key)
+        return home is not None and await passing.send(message, worker_commands(home))
 
     pull = PullLoop(
         bus,

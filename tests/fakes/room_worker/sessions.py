@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from abbotik_room_worker.adapters.sessions import EXPIRY_S
+from abbotik_room_worker.adapters.sessions import EXPIRY_S, GAP_S
 from abbotik_room_worker.ports import DeadSession
 from abbotik_room_worker.progress import Progress
 from tests.fakes.room_worker.clock import ManualClock
 from tests.fakes.room_worker.store import MemoryStore, StoredSession
 
 EXPIRY_MS = int(EXPIRY_S * 1000)
+GAP_MS = int(GAP_S * 1000)
 
 
 class FakeSessions:
@@ -44,12 +45,12 @@ class FakeSessions:
         )
 
     async def others(self) -> list[str]:
-        """Return the other sessions that have not expired."""
-        now = self._clock.now_ms()
+        """Return the other sessions that were renewed lately."""
+        lately = self._clock.now_ms() + EXPIRY_MS - GAP_MS
         return [
             session
             for session, stored in self._store.sessions.items()
-            if stored.expires_at > now and session != self._session
+            if stored.expires_at > lately and session != self._session
         ]
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:

@@ -41,7 +41,9 @@ class House:
             name: FakeSessions(store, name, Progress(), self.clock) for name in ("one", "two")
         }
         self.homes = {
-            name: Homes(name, sessions, self.running.__contains__)
+            name: Homes(
+                name, sessions, self.running.__contains__, lambda: self.clock.now_ms() / 1000
+            )
             for name, sessions in self.sessions.items()
         }
 
@@ -74,7 +76,7 @@ async def test_who_is_alone_is_the_home_of_all() -> None:
     assert house.elsewhere("one") == {None}
     await house.look("one", "two")
     assert house.elsewhere("one") == {None, "two"}
-    house.clock.advance(3_001)
+    house.clock.advance(1_601)
     await house.look("one")
     assert house.elsewhere("one") == {None}
 
@@ -86,3 +88,22 @@ async def test_a_room_whose_turn_runs_here_stays() -> None:
     away = next(room for room in ROOMS if house.homes["one"].elsewhere(("tenant", room)))
     house.running.add(("tenant", away))
     assert house.homes["one"].elsewhere(("tenant", away)) is None
+
+
+async def test_a_home_in_doubt_gets_nothing_for_some_seconds() -> None:
+    """Its rooms stay with who was given their commands; rooms at home here raise no doubt."""
+    house = House()
+    await house.look("one", "two")
+    homes = house.homes["one"]
+    here = next(room for room in ROOMS if homes.elsewhere(("tenant", room)) is None)
+    homes.doubt(("tenant", here))
+    assert house.elsewhere("one") == {None, "two"}
+    there = next(room for room in ROOMS if homes.elsewhere(("tenant", room)))
+    homes.doubt(("tenant", there))
+    assert house.elsewhere("one") == {None}
+    house.clock.advance(4_999)
+    await house.look("one", "two")
+    assert house.elsewhere("one") == {None}
+    house.clock.advance(1)
+    await house.look("one", "two")
+    assert house.elsewhere("one") == {None, "two"}

@@ -24,7 +24,8 @@ WORKERS = "workers"
 class Backlog:
     """How many messages of one consumer wait.
 
-    What was delivered waits too where its worker does not go on: a paused one has taken up to 256.
+    What was delivered waits too where its worker does not go on: a paused one has taken up
+    to 256, and what others passed on to it.
     ``silence_s`` is how long a worker may have a message without a sign, in seconds.
     """
 
