@@ -68,6 +68,24 @@ async def test_what_a_power_cut_took_is_consumed_from_its_beginning(
     await _send_and_take(empty)
 
 
+async def test_a_stream_is_never_removed_as_the_last_one(
+    empty: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NATS then removes the folder of all streams, while the next one is made in it."""
+    left = list[int]()
+    delete_stream = empty.js.delete_stream
+
+    async def delete(name: str) -> bool:
+        deleted = await delete_stream(name)
+        left.append(len(await empty.js.streams_info()))
+        return deleted
+
+    monkeypatch.setattr(empty.js, "delete_stream", delete)
+    await provision_streams(empty.js)
+    assert len(left) == sum(stream.flushed_later for stream in STREAMS)
+    assert all(left)
+
+
 async def test_running_it_again_changes_nothing(empty: Bus) -> None:
     """A second run leaves streams, consumers and messages as they are."""
     await provision_streams(empty.js)
