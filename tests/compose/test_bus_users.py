@@ -21,6 +21,7 @@ from abbotik_cli.program import Program
 from abbotik_contracts.subjects import (
     CONSUMERS,
     HEADER_SUBJECT,
+    WORKERS_HERE,
     Consumer,
     dead_letters,
     room_command,
@@ -131,13 +132,14 @@ async def test_the_gateway_sees_how_much_waits(provisioned: str) -> None:
 
 
 async def test_workers_hear_each_other(provisioned: str) -> None:
-    """A room worker may listen to what others pass on to it; nobody else may."""
+    """A room worker may listen to who is there and to what is passed on to it; nobody else may."""
     for service in NAMES:
-        async with connected(provisioned, service) as (client, refusals):
-            await client.subscribe(worker_commands("s"))
-            await client.flush()
-            await client.flush()
-            assert (refusals.texts == []) is (service == "room-worker")
+        for subject in (WORKERS_HERE, worker_commands("s")):
+            async with connected(provisioned, service) as (client, refusals):
+                await client.subscribe(subject)
+                await client.flush()
+                await client.flush()
+                assert (refusals.texts == []) is (service == "room-worker")
 
 
 async def test_the_operator_sees_all_and_settles_dead_letters(provisioned: str) -> None:
@@ -185,7 +187,7 @@ async def test_nobody_does_what_is_for_another(provisioned: str, service: str) -
     Only who provisions takes streams away, to make them anew.
     """
     may = {"gateway": {room_command("t", "r", "message")}, "room-worker": {turn("t", "r")}}
-    may["room-worker"] |= {room_events("t", "r"), worker_commands("s")}
+    may["room-worker"] |= {room_events("t", "r"), WORKERS_HERE, worker_commands("s")}
     # To send a dead letter back.
     may["operator"] = {room_command("t", "r", "message"), turn("t", "r")}
     may["provision"] = {"$JS.API.STREAM.DELETE.COMMANDS"}
@@ -193,6 +195,7 @@ async def test_nobody_does_what_is_for_another(provisioned: str, service: str) -
         room_command("t", "r", "message"),
         room_events("t", "r"),
         turn("t", "r"),
+        WORKERS_HERE,
         worker_commands("s"),
         "$JS.API.STREAM.DELETE.COMMANDS",
         "$JS.API.STREAM.PURGE.COMMANDS",

@@ -67,27 +67,6 @@ async def test_renewed_sessions_are_not_dead(stores: Stores) -> None:
     assert [dead.session for dead in await second.port.dead()] in ([], ["w3"])
 
 
-async def test_others_are_those_who_renewed_lately(stores: Stores) -> None:
-    """Neither this one nor one that went silent or has not begun."""
-    first, second, third = (stores.session(name) for name in ("w1", "w2", "w3"))
-    assert await first.port.others() == []
-    for worker in (first, second, third):
-        await worker.sessions.renew()
-    assert sorted(await first.port.others()) == ["w2", "w3"]
-    assert sorted(await second.port.others()) == ["w1", "w3"]
-
-    async def others() -> list[str]:
-        stores.a_while()
-        for worker in (first, third):
-            await worker.sessions.renew()
-        return await first.port.others()
-
-    async def only_the_third() -> bool:
-        return await others() == ["w3"]
-
-    await eventually(only_the_third)
-
-
 async def test_who_was_out_of_touch_declares_nobody_dead(stores: Stores) -> None:
     """A failover must not look like everybody's death: the expiry of own renewals begins anew."""
     silent, witness = stores.session("w1"), stores.session("w2")

@@ -15,8 +15,8 @@ from abbotik_contracts.subjects import HEADER_REPLY, consumer, worker_commands
 from abbotik_kernel.outcome import Done, Outcome
 from abbotik_room_worker.handlers import RoomCommands
 from abbotik_room_worker.homes import Homes
-from abbotik_room_worker.ports import RoomKey
-from abbotik_room_worker.subscribers import command_pull
+from abbotik_room_worker.ports import RoomKey, Sessions
+from abbotik_room_worker.subscribers import command_pull, hear_workers, presence
 from abbotik_runtime import passing as module
 from abbotik_runtime.acks import InProgress
 from abbotik_runtime.bus import Bus
@@ -46,15 +46,10 @@ class Elsewhere:
     def __init__(self, session: str, home: str | None) -> None:
         self.session = session
         self.home = home
-        self.doubted: list[RoomKey] = []
 
     def elsewhere(self, _key: RoomKey) -> str | None:
         """Return the home."""
         return self.home
-
-    def doubt(self, key: RoomKey) -> None:
-        """Remember whose command came again."""
-        self.doubted.append(key)
 
 
 class Worker:
@@ -158,7 +153,6 @@ async def test_where_nobody_listens_it_comes_back_at_once(
         sent = await _publish(streams, *(f"r{number}" for number in range(50)))
         assert await deliveries.until_settled() == 50
     assert sorted(subject for subject, _ in here.handled) == sorted(sent)
-    assert here.homes.doubted == []
 
 
 async def test_who_has_stopped_is_passed_nothing(
@@ -177,7 +171,7 @@ async def test_who_has_stopped_is_passed_nothing(
 async def test_what_is_lost_with_its_taker_is_delivered_again_and_kept(
     streams: Bus, other: Bus, deliveries: Deliveries
 ) -> None:
-    """Its home is doubted then, and it is not passed on twice."""
+    """It is not passed on twice."""
     here = Worker(streams, "here", home="there")
     lost = list[Msg]()
     deaf = Passing(other, worker_commands("there"), lost.append)
@@ -188,7 +182,6 @@ async def test_what_is_lost_with_its_taker_is_delivered_again_and_kept(
         assert await deliveries.until_settled() == 2
     await deaf.stop()
     assert (len(lost), len(here.handled)) == (1, 1)
-    assert here.homes.doubted == [("tenant", "a")]
 
 
 async def test_a_taker_without_a_place_gives_it_back(
@@ -246,6 +239,41 @@ async def test_what_nobody_passed_on_is_no_command(
         await _publish(streams, "a")
         assert await deliveries.until_settled() == 1
     assert len(there.handled) == 1
+
+
+class Session:
+    """A session that is live as long as a test says so."""
+
+    live = True
+
+
+async def test_workers_hear_of_each_other_while_they_can_decide(streams: Bus, other: Bus) -> None:
+    """One that cannot renew its session is not heard of any more."""
+    homes, session = [Homes(name, lambda _: False) for name in ("one", "two")], Session()
+    rooms = [("tenant", str(number)) for number in range(100)]
+    for bus, one in zip((streams, other), homes, strict=True):
+        await hear_workers(bus, one)
+        await bus.barrier()
+    says = [
+        presence(bus, one, cast("Sessions", session))
+        for bus, one in zip((streams, other), homes, strict=True)
+    ]
+
+    async def shared() -> bool:
+        for say in says:
+            await say()
+        said = [{one.elsewhere(room) for room in rooms} for one in homes]
+        return said == [{None, "two"}, {None, "one"}]
+
+    await eventually(shared)
+    session.live = False
+
+    async def alone() -> bool:
+        for say in says:
+            await say()
+        return all(one.elsewhere(room) is None for one in homes for room in rooms)
+
+    await eventually(alone)
 
 
 async def test_nothing_is_sent_before_it_hears_itself(streams: Bus) -> None:

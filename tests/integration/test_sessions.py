@@ -204,7 +204,7 @@ async def test_call_that_took_long_is_a_gap(
     mongo_url: str, database: mongo.Database, monkeypatch: pytest.MonkeyPatch, waits: str
 ) -> None:
     """A primary was lost and a call waited for the next one: the others' renewals may do still."""
-    for name, seconds in (("EXPIRY_S", 0.6), ("_RENEWAL_TIMEOUT_S", 0.5), ("GAP_S", 0.15)):
+    for name, seconds in (("EXPIRY_S", 0.6), ("_RENEWAL_TIMEOUT_S", 0.5), ("_GAP_S", 0.15)):
         monkeypatch.setattr(module, name, seconds)
     await MongoSessions(database, "gone", Progress(), wall()).renew()
     async with CuttingProxy(mongo_url) as proxy, _impatient(proxy.url, 1000) as client:
@@ -265,12 +265,6 @@ async def test_ended_session_is_expired_at_once(database: mongo.Database) -> Non
     await leaving.end()
     found = await database[WORKERS].count_documents({"$expr": {"$lte": ["$expires_at", "$$NOW"]}})
     assert found == 1
-
-
-async def test_others_are_not_known_without_the_store(away: mongo.Database) -> None:
-    """Whoever asks goes on with what it knew."""
-    with pytest.raises(UnavailableError):
-        await MongoSessions(away, "w1", Progress(), wall()).others()
 
 
 async def test_end_and_death_of_the_store_are_no_errors_at_the_end(away: mongo.Database) -> None:

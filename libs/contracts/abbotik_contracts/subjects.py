@@ -70,6 +70,9 @@ def room_nudge(room: str) -> str:
 
 ALL_NUDGES = "ctl.room.*"
 
+# On which room workers say that they are there, each with its session.
+WORKERS_HERE = "ctl.workers"
+
 
 def worker_commands(session: str) -> str:
     """Return the subject on which a worker takes commands that another one was given."""

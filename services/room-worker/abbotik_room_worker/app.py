@@ -19,7 +19,7 @@ from abbotik_room_worker.care import Care
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.executors.tools import built_in
 from abbotik_room_worker.handlers import Installation, Reminders, RoomCommands, WaitingRooms
-from abbotik_room_worker.homes import Homes
+from abbotik_room_worker.homes import SAY_S, Homes
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.ports import UnavailableError
@@ -29,13 +29,16 @@ from abbotik_room_worker.settings import Settings
 from abbotik_room_worker.subscribers import (
     SERVICE,
     command_pull,
+    hear_workers,
     listen_to_nudges,
+    presence,
     reminder_pull,
     replies,
     trigger_pull,
 )
 from abbotik_runtime import service
 from abbotik_runtime.acks import InProgress
+from abbotik_runtime.bus import BusUnavailable
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.loops import Loop
 from abbotik_runtime.passing import Passing
@@ -52,6 +55,7 @@ class RoomWorker:
 
     def __init__(self, context: service.Context[Settings]) -> None:
         settings, database, bus = context.settings, context.database, context.bus
+        self._bus = bus
         # The time of a commit and every deadline are the database's: workers agree on them.
         clock = CorrectedClock(SystemClock(settings.clock_shift_ms))
         room_log = MongoRoomLog(database, session=uuid7())
@@ -89,8 +93,16 @@ class RoomWorker:
         self._reminders = reminder_pull(
             bus, self._marks, Reminders(self._keeper, clock, settings.max_queue)
         )
-        homes = Homes(room_log.session, self._sessions, self._runner.runs)
-        self._commands, self._passing = self._command_pull(context, contents, homes)
+        self._homes = Homes(room_log.session, self._runner.runs)
+        self._commands, self._passing = self._command_pull(context, contents)
+        self._presence = Loop(
+            "presence",
+            SAY_S,
+            presence(bus, self._homes, self._sessions),
+            metrics=bus.metrics,
+            backoff=_AGAIN,
+            weather=BusUnavailable,
+        )
         listen_to_nudges(bus, self._keeper, self._runner)
         care = Care(
             self._keeper,
@@ -125,7 +137,6 @@ class RoomWorker:
                 ("deadlines", care.keep_deadlines),
                 ("own_rooms", care.look_at_own_rooms),
                 ("recovery", care.recover),
-                ("homes", homes.look),
             )
         ]
 
@@ -140,6 +151,8 @@ class RoomWorker:
         self._triggers.start()
         self._reminders.start()
         await self._passing.start()
+        await hear_workers(self._bus, self._homes)
+        self._presence.start()
         self._commands.start()
 
     async def drain(self) -> None:
@@ -147,6 +160,7 @@ class RoomWorker:
         self._runner.draining = True
         began = monotonic()
         pulls = (self._commands, self._reminders, self._triggers)
+        await self._presence.stop()
         await asyncio.gather(self._passing.stop(), *(pull.stop() for pull in pulls))
         # What was under way may still claim a room, which is handed over with the others. The time
         # for that is the turns' time too.
@@ -161,7 +175,7 @@ class RoomWorker:
         await self._marks.stop()
 
     def _command_pull(
-        self, context: service.Context[Settings], contents: MongoContents, homes: Homes
+        self, context: service.Context[Settings], contents: MongoContents
     ) -> tuple[PullLoop, Passing]:
         commands = RoomCommands(
             self._keeper,
@@ -171,7 +185,7 @@ class RoomWorker:
             replies(context.bus),
             Installation(SCRIPTED.id, SCRIPTED.models[0], context.settings.max_queue),
         )
-        return command_pull(context.bus, self._marks, commands, homes)
+        return command_pull(context.bus, self._marks, commands, self._homes)
 
 
 def main() -> NoReturn:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from time import monotonic
 
 from abbotik_room_worker.domain.home import home_of
-from abbotik_room_worker.ports import RoomKey, Sessions
+from abbotik_room_worker.ports import RoomKey
 
-_DOUBT_S = 5.0
+# How often workers say that they are there, and after how long a silent one is none any more.
+SAY_S = 0.25
+_SILENCE_S = 1.0
 
 
 class Homes:
-    """The live workers, who share the rooms among them.
+    """The workers that are heard of, who share the rooms among them.
 
     A worker that has not seen a room's newest entry loses a race first and reads the log then,
     which is more than twice the work of a turn. So each room has a home, on which all agree, and
@@ -24,36 +26,36 @@ class Homes:
     def __init__(
         self,
         session: str,
-        sessions: Sessions,
         runs: Callable[[RoomKey], bool],
         now: Callable[[], float] = monotonic,
     ) -> None:
         self.session = session
-        self._sessions = sessions
         self._runs = runs
         self._now = now
-        self._live: tuple[str, ...] = (session,)
-        self._doubted_until: dict[str, float] = {}
+        self._heard_at: dict[str, float] = {}
+        self._sessions: tuple[str, ...] = (session,)
 
-    async def look(self) -> None:
-        """See who is there. Raises UnavailableError."""
-        self._live = tuple(sorted([self.session, *await self._sessions.others()]))
-        now = self._now()
-        self._doubted_until = {
-            session: until for session, until in self._doubted_until.items() if until > now
-        }
+    def heard(self, session: str) -> None:
+        """Note that a worker is there."""
+        self._heard_at[session] = self._now()
+        if session not in self._sessions:
+            self._share()
+
+    def look(self) -> None:
+        """Forget who has been silent for too long."""
+        since = self._now() - _SILENCE_S
+        silent = [session for session, at in self._heard_at.items() if at <= since]
+        for session in silent:
+            del self._heard_at[session]
+        if silent:
+            self._share()
 
     def elsewhere(self, key: RoomKey) -> str | None:
         """Return the session at which the room is at home; None where it is best decided here."""
-        if len(self._live) == 1 or self._runs(key):
+        if len(self._sessions) == 1 or self._runs(key):
             return None
-        home = home_of(key[1], self._live)
-        if home == self.session or self._doubted_until.get(home, 0.0) > self._now():
-            return None
-        return home
+        home = home_of(key[1], self._sessions)
+        return None if home == self.session else home
 
-    def doubt(self, key: RoomKey) -> None:
-        """Note that a command of the room came again: for some seconds its home gets none."""
-        home = self.elsewhere(key)
-        if home is not None:
-            self._doubted_until[home] = self._now() + _DOUBT_S
+    def _share(self) -> None:
+        self._sessions = tuple(sorted({self.session, *self._heard_at}))

@@ -187,10 +187,6 @@ class Sessions(Protocol):
         """
         ...
 
-    async def others(self) -> list[str]:
-        """Return the other sessions that were renewed lately. Raises UnavailableError."""
-        ...
-
     async def forget(self, session: str) -> None:
         """Remove a dead session that holds nothing; one that was renewed meanwhile stays."""
         ...

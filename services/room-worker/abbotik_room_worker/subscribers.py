@@ -11,13 +11,15 @@ from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
 from abbotik_contracts.room_log import Record
-from abbotik_contracts.subjects import ALL_NUDGES, consumer, worker_commands
+from abbotik_contracts.subjects import ALL_NUDGES, WORKERS_HERE, consumer, worker_commands
 from abbotik_room_worker.handlers import Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.homes import Homes
 from abbotik_room_worker.keeper import RoomKeeper
+from abbotik_room_worker.ports import Sessions
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.acks import InProgress, confirm, settle
 from abbotik_runtime.bus import Bus, BusUnavailable
+from abbotik_runtime.hearing import hear
 from abbotik_runtime.inbox import is_redelivered
 from abbotik_runtime.passing import Passing
 from abbotik_runtime.pull import PullLoop
@@ -48,11 +50,10 @@ def command_pull(
                 key = (tenant, room)
             case _:
                 return False  # whoever handles it refuses it
-        if is_redelivered(message.reply):
-            homes.doubt(key)
-            return False
         home = homes.elsewhere(key)
-        return home is not None and await passing.send(message, worker_commands(home))
+        if home is None or is_redelivered(message.reply):
+            return False
+        return await passing.send(message, worker_commands(home))
 
     pull = PullLoop(
         bus,
@@ -63,6 +64,25 @@ def command_pull(
     )
     passing = Passing(bus, worker_commands(homes.session), pull.take)
     return pull, passing
+
+
+async def hear_workers(bus: Bus, homes: Homes) -> None:
+    """Listen to which workers are there."""
+    await hear(bus.client, WORKERS_HERE, lambda message: homes.heard(message.data.decode()))
+
+
+def presence(bus: Bus, homes: Homes, sessions: Sessions) -> Callable[[], Awaitable[None]]:
+    """Return one pass of saying that this worker is there, and of forgetting who is not.
+
+    One that cannot renew its session can decide nothing: it says nothing. BusUnavailable.
+    """
+
+    async def say() -> None:
+        homes.look()
+        if sessions.live:
+            await bus.publish(WORKERS_HERE, homes.session.encode())
+
+    return say
 
 
 def trigger_pull(

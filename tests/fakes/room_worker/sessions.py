@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from abbotik_room_worker.adapters.sessions import EXPIRY_S, GAP_S
+from abbotik_room_worker.adapters.sessions import EXPIRY_S
 from abbotik_room_worker.ports import DeadSession
 from abbotik_room_worker.progress import Progress
 from tests.fakes.room_worker.clock import ManualClock
 from tests.fakes.room_worker.store import MemoryStore, StoredSession
 
 EXPIRY_MS = int(EXPIRY_S * 1000)
-GAP_MS = int(GAP_S * 1000)
 
 
 class FakeSessions:
@@ -43,15 +42,6 @@ class FakeSessions:
         self._store.sessions[self._session] = StoredSession(
             self._good_until, self._progress.through
         )
-
-    async def others(self) -> list[str]:
-        """Return the other sessions that were renewed lately."""
-        lately = self._clock.now_ms() + EXPIRY_MS - GAP_MS
-        return [
-            session
-            for session, stored in self._store.sessions.items()
-            if stored.expires_at > lately and session != self._session
-        ]
 
     async def dead(self, holders: Sequence[str] = ()) -> list[DeadSession]:
         """Return the dead, and holders without a sign; none while this worker was out of touch."""

@@ -27,7 +27,7 @@ EXPIRY_S = 3.0
 _RENEWAL_TIMEOUT_S = 2.0
 # Longer between two renewals tells of a database that was away, for the others as well: half a
 # second above the usual, and below the shortest election.
-GAP_S = 1.6
+_GAP_S = 1.6
 # An answer that took longer, while there was no primary for example, tells the time badly. After so
 # many of them the link is slow, and there is no better time to be had.
 _SURE_S = 0.5
@@ -74,7 +74,7 @@ class MongoSessions:
         """Say whether renewals followed each other without a gap for a full expiry, until now."""
         now, since = elapsed_s(), self._unbroken_since
         unbroken = since is not None and now - since >= EXPIRY_S
-        return unbroken and self.live and now - self._heard_at <= GAP_S
+        return unbroken and self.live and now - self._heard_at <= _GAP_S
 
     async def renew(self) -> None:
         """Say that this process lives, and how far its commits are projected; hear the time.
@@ -112,7 +112,7 @@ class MongoSessions:
             self._clock.correct(_ms(cast("dict[str, Any]", renewed)["renewed_at"]), asked_ms)
             self._begin(took_s=elapsed_s() - sent)
         heard = elapsed_s()
-        gap = heard - self._heard_at > GAP_S or sent >= self._good_until
+        gap = heard - self._heard_at > _GAP_S or sent >= self._good_until
         if gap or self._unbroken_since is None:
             self._unbroken_since = heard
         self._heard_at = heard
@@ -149,14 +149,6 @@ class MongoSessions:
         found += [DeadSession(session, _ALL) for session in sorted(buried)]
         # The answers may have waited for the next primary, as others' renewals do still.
         return found if self._in_touch else []
-
-    async def others(self) -> list[str]:
-        """Return the other sessions that have not ended and were renewed lately."""
-        lately = {"$subtract": ["$$NOW", int(GAP_S * 1000)]}
-        fresh = {"$and": [{"$gt": ["$expires_at", "$$NOW"]}, {"$gt": ["$renewed_at", lately]}]}
-        live = {"_id": {"$ne": self._session}, "$expr": fresh}
-        with answering():
-            return [worker["_id"] async for worker in self._workers.find(live, {"_id": 1})]
 
     async def forget(self, session: str) -> None:
         """Remove a dead session; one that was renewed meanwhile stays."""
