@@ -13,6 +13,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from abbotik_cli import binaries, nats_server
 from abbotik_cli.fault import Fault
@@ -32,6 +33,7 @@ from abbotik_contracts.subjects import (
 from abbotik_contracts.subjects import consumer as consumer_named
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.dead_letters import DeadLetters
+from abbotik_runtime.passing import Passing
 from abbotik_runtime.provision import missing, provision_streams
 from abbotik_runtime.settings import ServiceSettings
 from tests import servers
@@ -140,6 +142,19 @@ async def test_workers_hear_each_other(provisioned: str) -> None:
                 await client.flush()
                 await client.flush()
                 assert (refusals.texts == []) is (service == "room-worker")
+
+
+async def test_who_may_not_pass_on_keeps_what_it_has(provisioned: str) -> None:
+    """The server drops such a message without a word, so none is sent."""
+    for user in ("room-worker", "gateway"):
+        settings = ServiceSettings(nats_url=f"nats://{user}:{user}@{provisioned}")
+        bus = await Bus.open(settings, "test")
+        passing = Passing(bus, worker_commands("s"), lambda _: None)
+        await passing.start()
+        await bus.barrier()
+        message = Msg(bus.client, room_command("t", "r", "message"), "ack", b"{}")
+        assert await passing.send(message, worker_commands("s")) is (user == "room-worker")
+        await bus.close()
 
 
 async def test_the_operator_sees_all_and_settles_dead_letters(provisioned: str) -> None:

@@ -15,12 +15,11 @@ from abbotik_contracts.subjects import HEADER_REPLY, consumer, worker_commands
 from abbotik_kernel.outcome import Done, Outcome
 from abbotik_room_worker.handlers import RoomCommands
 from abbotik_room_worker.homes import Homes
-from abbotik_room_worker.ports import RoomKey, Sessions
-from abbotik_room_worker.subscribers import command_pull, hear_workers, presence
+from abbotik_room_worker.ports import RoomKey
+from abbotik_room_worker.subscribers import command_pull
 from abbotik_runtime import passing as module
 from abbotik_runtime.acks import InProgress
 from abbotik_runtime.bus import Bus
-from abbotik_runtime.inbox import is_redelivered
 from abbotik_runtime.passing import Passing
 from abbotik_runtime.provision import provision_streams
 from abbotik_runtime.pull import PullLoop
@@ -241,50 +240,34 @@ async def test_what_nobody_passed_on_is_no_command(
     assert len(there.handled) == 1
 
 
-class Session:
-    """A session that is live as long as a test says so."""
-
-    live = True
-
-
-async def test_workers_hear_of_each_other_while_they_can_decide(streams: Bus, other: Bus) -> None:
-    """One that cannot renew its session is not heard of any more."""
-    homes, session = [Homes(name, lambda _: False) for name in ("one", "two")], Session()
-    rooms = [("tenant", str(number)) for number in range(100)]
-    for bus, one in zip((streams, other), homes, strict=True):
-        await hear_workers(bus, one)
-        await bus.barrier()
-    says = [
-        presence(bus, one, cast("Sessions", session))
-        for bus, one in zip((streams, other), homes, strict=True)
-    ]
-
-    async def shared() -> bool:
-        for say in says:
-            await say()
-        said = [{one.elsewhere(room) for room in rooms} for one in homes]
-        return said == [{None, "two"}, {None, "one"}]
-
-    await eventually(shared)
-    session.live = False
-
-    async def alone() -> bool:
-        for say in says:
-            await say()
-        return all(one.elsewhere(room) is None for one in homes for room in rooms)
-
-    await eventually(alone)
-
-
 async def test_nothing_is_sent_before_it_hears_itself(streams: Bus) -> None:
-    """As where the server forbids the subject: it refuses such a message without an answer."""
+    """Not before its start, nor over a connection on which its call has not come."""
     passing = Passing(streams, "ctl.worker.here", lambda _: None)
     message = Msg(streams.client, "cmd.x", "ack", b"x")
     assert not await passing.send(message, "ctl.worker.there")
     await passing.start()
     await streams.barrier()
     assert await passing.send(message, "ctl.worker.there")
+    streams.epoch += 1
+    assert not await passing.send(message, "ctl.worker.there")
+    streams.epoch -= 1
     await passing.stop()
+
+
+async def test_it_starts_while_the_bus_is_away(
+    own_nats: tuple[Child, str], settings: ServiceSettings
+) -> None:
+    """It passes on once the connection is back."""
+    server, url = own_nats
+    bus = await Bus.open(settings.model_copy(update={"nats_url": url}), "test")
+    server.kill()
+    await eventually(lambda: not bus.connected)
+    passing = Passing(bus, "ctl.worker.here", lambda _: None)
+    await passing.start()
+    server.start()
+    message = Msg(bus.client, "cmd.x", "ack", b"x")
+    await eventually(lambda: passing.send(message, "ctl.worker.here"))
+    await bus.close()
 
 
 async def test_only_so_many_are_kept(
@@ -328,17 +311,3 @@ async def test_without_a_connection_nothing_is_passed_on(
     await eventually(lambda: passing.send(message, "ctl.worker.here"))
     await eventually(lambda: [one.data for one in taken] == [b"x"])
     await bus.close()
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        ("$JS.ACK.COMMANDS.room-worker.1.7.8.1795826146733.0", False),
-        ("$JS.ACK.COMMANDS.room-worker.2.7.8.1795826146733.0", True),
-        ("$JS.ACK.hub.acc.COMMANDS.room-worker.1.7.8.1795826146733.0.x", False),
-        ("$JS.ACK.hub.acc.COMMANDS.room-worker.11.7.8.1795826146733.0.x", True),
-    ],
-)
-def test_a_message_tells_how_often_it_was_delivered(reply: str, *, expected: bool) -> None:
-    """Also behind a domain, where the subject has more tokens."""
-    assert is_redelivered(reply) is expected

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from abbotik_contracts.subjects import HEADER_ACK, HEADER_SUBJECT
-from abbotik_runtime.bus import Bus
+from abbotik_runtime.bus import Bus, BusUnavailable
 from abbotik_runtime.connection import GONE
 from abbotik_runtime.hearing import hear
 from abbotik_runtime.inbox import drain
@@ -44,7 +45,7 @@ class Passing:
         self._came_back = bus.metrics.passed_on.labels("back")
 
     async def start(self) -> None:
-        """Listen, over reconnects too; the bus must have been connected."""
+        """Listen, over reconnects too; the bus must have been connected once."""
         self._inbox = self._bus.client.new_inbox()
         await hear(self._bus.client, f"{self._inbox}.*", self._on_nobody)
         self._ear = await hear(self._bus.client, self._subject, self._on_passed)
@@ -88,7 +89,9 @@ class Passing:
 
     async def _call(self) -> None:
         """Send this process a message without headers, which is none that was passed on."""
-        await self._bus.publish(self._subject, b"")
+        # Where the bus is away just now, it calls again once it is back.
+        with suppress(BusUnavailable):
+            await self._bus.publish(self._subject, b"")
 
     def _on_passed(self, passed: Msg) -> None:
         if passed.headers is None:
@@ -110,4 +113,5 @@ class Passing:
 
 def _size(message: Msg) -> int:
     headers = message.headers or {}
-    return len(message.data) + sum(len(name) + len(value) for name, value in headers.items())
+    lines = (len(name) + len(value.encode()) + 4 for name, value in headers.items())
+    return len(message.data) + sum(lines)

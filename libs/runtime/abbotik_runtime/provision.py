@@ -78,8 +78,8 @@ async def provision(
 
 async def provision_streams(js: JetStreamContext, replicas: int = 1) -> None:
     """Make the declared streams and consumers on a server that answers."""
-    # Those that are made twice come last: with its last stream NATS removes the folder of all, a
-    # moment later, under a stream that is made meanwhile.
+    # Streams that are made twice come last. Where its last stream is deleted, NATS removes the
+    # folder of all streams a moment later, and with it one that is being made.
     for stream in sorted(subjects.STREAMS, key=lambda each: each.flushed_later):
         await _make_stream(js, stream_config(stream, replicas))
     for consumer in subjects.CONSUMERS:

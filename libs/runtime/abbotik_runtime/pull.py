@@ -42,7 +42,7 @@ class PullLoop:
     with a callable ``handle`` must take its place before its first await. At most ``batch``
     messages are asked for and not yet delivered. ``handle`` settles the message; when it raises,
     the message comes again after a second. ``pass_on`` is asked first, if there is one: true means
-    that another process handles the message, and settles it.
+    that another process settles the message. It never raises.
     """
 
     def __init__(
@@ -240,18 +240,9 @@ class PullLoop:
             self._less(1)
             if self._asked:
                 self._parking.delivered(was_last=is_last(message.reply))
-        if not await self._is_passed_on(message):
+        if self._pass_on is None or self._stopping or not await self._pass_on(message):
             self.take(message)
         await self._top_up()
-
-    async def _is_passed_on(self, message: Msg) -> bool:
-        if self._pass_on is None or self._stopping:
-            return False
-        try:
-            return await self._pass_on(message)
-        except Exception:  # noqa: BLE001 - the message must be handled, whatever went wrong
-            _log.exception("passing_failed", consumer=self.name, subject=message.subject)
-            return False
 
     def take(self, message: Msg) -> None:
         """Handle a message; also one that another process was given and passed on to this one."""
@@ -259,9 +250,6 @@ class PullLoop:
             delay_s = 0 if self._stopping else _OVERFLOW_DELAY_S
             self._spawn(postpone(message, delay_s, bus=self._bus))
             return
-        self._hand_over(message)
-
-    def _hand_over(self, message: Msg) -> None:
         self._delivered.inc()
         self._starting += 1
         self._running += 1

@@ -10,6 +10,7 @@ from abbotik_contracts.providers import SCRIPTED
 from abbotik_kernel.clock import CorrectedClock, SystemClock
 from abbotik_kernel.retry import Backoff
 from abbotik_room_worker.adapters.exceptions import MongoExceptions
+from abbotik_room_worker.adapters.presence import Presence
 from abbotik_room_worker.adapters.projections import MongoProjections
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
@@ -29,9 +30,7 @@ from abbotik_room_worker.settings import Settings
 from abbotik_room_worker.subscribers import (
     SERVICE,
     command_pull,
-    hear_workers,
     listen_to_nudges,
-    presence,
     reminder_pull,
     replies,
     trigger_pull,
@@ -55,7 +54,6 @@ class RoomWorker:
 
     def __init__(self, context: service.Context[Settings]) -> None:
         settings, database, bus = context.settings, context.database, context.bus
-        self._bus = bus
         # The time of a commit and every deadline are the database's: workers agree on them.
         clock = CorrectedClock(SystemClock(settings.clock_shift_ms))
         room_log = MongoRoomLog(database, session=uuid7())
@@ -95,10 +93,11 @@ class RoomWorker:
         )
         self._homes = Homes(room_log.session, self._runner.runs)
         self._commands, self._passing = self._command_pull(context, contents)
-        self._presence = Loop(
+        self._presence = Presence(bus, self._homes, self._sessions)
+        self._saying = Loop(
             "presence",
             SAY_S,
-            presence(bus, self._homes, self._sessions),
+            self._presence.say,
             metrics=bus.metrics,
             backoff=_AGAIN,
             weather=BusUnavailable,
@@ -151,8 +150,8 @@ class RoomWorker:
         self._triggers.start()
         self._reminders.start()
         await self._passing.start()
-        await hear_workers(self._bus, self._homes)
-        self._presence.start()
+        await self._presence.listen()
+        self._saying.start()
         self._commands.start()
 
     async def drain(self) -> None:
@@ -160,7 +159,7 @@ class RoomWorker:
         self._runner.draining = True
         began = monotonic()
         pulls = (self._commands, self._reminders, self._triggers)
-        await self._presence.stop()
+        await self._saying.stop()
         await asyncio.gather(self._passing.stop(), *(pull.stop() for pull in pulls))
         # What was under way may still claim a room, which is handed over with the others. The time
         # for that is the turns' time too.

@@ -6,23 +6,24 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import orjson
+import structlog
 from faststream import AckPolicy
 from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
 from abbotik_contracts.room_log import Record
-from abbotik_contracts.subjects import ALL_NUDGES, WORKERS_HERE, consumer, worker_commands
+from abbotik_contracts.subjects import ALL_NUDGES, consumer, worker_commands
 from abbotik_room_worker.handlers import Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.homes import Homes
 from abbotik_room_worker.keeper import RoomKeeper
-from abbotik_room_worker.ports import Sessions
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.acks import InProgress, confirm, settle
 from abbotik_runtime.bus import Bus, BusUnavailable
-from abbotik_runtime.hearing import hear
 from abbotik_runtime.inbox import is_redelivered
 from abbotik_runtime.passing import Passing
 from abbotik_runtime.pull import PullLoop
+
+log = structlog.get_logger(__name__)
 
 SERVICE = "room-worker"
 # A command keeps its place until it is projected, half a second at most: as many as one process
@@ -53,7 +54,11 @@ def command_pull(
         home = homes.elsewhere(key)
         if home is None or is_redelivered(message.reply):
             return False
-        return await passing.send(message, worker_commands(home))
+        try:
+            return await passing.send(message, worker_commands(home))
+        except Exception:
+            log.exception("command.not_passed_on", subject=message.subject)
+            return False
 
     pull = PullLoop(
         bus,
@@ -64,25 +69,6 @@ def command_pull(
     )
     passing = Passing(bus, worker_commands(homes.session), pull.take)
     return pull, passing
-
-
-async def hear_workers(bus: Bus, homes: Homes) -> None:
-    """Listen to which workers are there."""
-    await hear(bus.client, WORKERS_HERE, lambda message: homes.heard(message.data.decode()))
-
-
-def presence(bus: Bus, homes: Homes, sessions: Sessions) -> Callable[[], Awaitable[None]]:
-    """Return one pass of saying that this worker is there, and of forgetting who is not.
-
-    One that cannot renew its session can decide nothing: it says nothing. BusUnavailable.
-    """
-
-    async def say() -> None:
-        homes.look()
-        if sessions.live:
-            await bus.publish(WORKERS_HERE, homes.session.encode())
-
-    return say
 
 
 def trigger_pull(

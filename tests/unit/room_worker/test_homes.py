@@ -70,8 +70,8 @@ def test_who_is_silent_for_a_second_is_the_home_of_none() -> None:
     """Until it is heard again."""
     house = House()
     house.say("one", "two")
-    house.now = 0.999
-    house.say("one")
+    for house.now in (0.25, 0.5, 0.75, 0.999):
+        house.say("one")
     assert house.elsewhere("one") == {None, "two"}
     house.now = 1.0
     house.say("one")
@@ -84,8 +84,8 @@ def test_who_hears_nobody_is_the_home_of_all() -> None:
     """Also not itself, as where its connection is held up."""
     house = House()
     house.say("one", "two")
-    house.now = 5.0
-    house.say()
+    for house.now in (0.25, 0.5, 0.75, 1.0):
+        house.say()
     assert house.elsewhere("one") == house.elsewhere("two") == {None}
 
 
@@ -96,3 +96,24 @@ def test_a_room_whose_turn_runs_here_stays() -> None:
     away = next(room for room in ROOMS if house.homes["one"].elsewhere(("tenant", room)))
     house.running.add(("tenant", away))
     assert house.homes["one"].elsewhere(("tenant", away)) is None
+
+
+def test_who_is_not_heard_is_no_home_and_keeps_nothing() -> None:
+    """One that cannot decide passes on all that it is given, also of rooms whose turn runs here."""
+    house = House()
+    house.say("one")
+    house.running.add(("tenant", ROOMS[0]))
+    assert house.elsewhere("two") == {"one"}
+    assert house.homes["two"].elsewhere(("tenant", ROOMS[0])) == "one"
+
+
+def test_who_stood_still_forgets_nobody_at_once() -> None:
+    """What the others said meanwhile is read before the next look."""
+    house = House()
+    house.say("one", "two")
+    house.now = 30.0
+    house.say()
+    assert house.elsewhere("one") == {None, "two"}
+    house.now = 30.25
+    house.say()
+    assert house.elsewhere("one") == {None}
