@@ -9,8 +9,8 @@ from abbotik_room_worker.domain.home import home_of
 from abbotik_room_worker.ports import RoomKey
 
 # How often workers say that they are there, and after how long a silent one is none any more.
-SAY_S = 0.25
-_SILENCE_S = 1.0
+SAY_S = 0.2
+_SILENCE_S = 0.6
 
 
 class Homes:
