@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 import pytest
@@ -20,6 +21,7 @@ from abbotik_room_worker.subscribers import command_pull
 from abbotik_runtime import passing as module
 from abbotik_runtime.acks import InProgress
 from abbotik_runtime.bus import Bus
+from abbotik_runtime.hearing import hear
 from abbotik_runtime.passing import Passing
 from abbotik_runtime.provision import provision_streams
 from abbotik_runtime.pull import PullLoop
@@ -270,24 +272,57 @@ async def test_it_starts_while_the_bus_is_away(
     await bus.close()
 
 
-async def test_only_so_many_are_kept(
+async def test_what_nobody_says_to_have_taken_is_handled_here(
+    streams: Bus, other: Bus, deliveries: Deliveries
+) -> None:
+    """As where its home is paused: nobody waits until the stream delivers it again."""
+    here, lost = Worker(streams, "here", home="there"), list[Msg]()
+    await hear(other.client, worker_commands("there"), lost.append)
+    await other.barrier()
+    async with working(pulls=here):
+        sent = await _publish(streams, "a", "b", "c")
+        assert await deliveries.until_settled() == 3
+    assert len(lost) == 3
+    assert sorted(subject for subject, _ in here.handled) == sent
+
+
+async def test_only_so_many_are_on_their_way(
     streams: Bus, other: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was taken long ago is forgotten here; what is refused now is not."""
+    """What would be one too many stays; the others come back in order when nobody takes them."""
     monkeypatch.setattr(module, "_MOST", 3)
-    back, taken = list[Msg](), list[Msg]()
+    back, lost = list[bytes](), list[Msg]()
+    passing = Passing(streams, "ctl.worker.here", lambda message: back.append(message.data))
+    await passing.start()
+    await streams.barrier()
+    await hear(other.client, "ctl.worker.there", lost.append)
+    await other.barrier()
+    sent = [
+        await passing.send(Msg(streams.client, "cmd.x", "ack", b"%d" % number), "ctl.worker.there")
+        for number in range(4)
+    ]
+    assert sent == [True, True, True, False]
+    await eventually(lambda: back == [b"0", b"1", b"2"])
+    assert len(lost) == 3
+    await passing.stop()
+
+
+async def test_what_was_taken_does_not_come_back(
+    streams: Bus, other: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its taker says so, and its sender forgets it."""
+    monkeypatch.setattr(module, "_MOST", 1)
+    back, taken = list[Msg](), list[bytes]()
     passing = Passing(streams, "ctl.worker.here", back.append)
-    there = Passing(other, "ctl.worker.there", taken.append)
+    there = Passing(other, "ctl.worker.there", lambda message: taken.append(message.data))
     for one, bus in ((passing, streams), (there, other)):
         await one.start()
         await bus.barrier()
     for number in range(10):
         message = Msg(streams.client, "cmd.x", "ack", b"%d" % number)
-        assert await passing.send(message, "ctl.worker.there")
+        await eventually(partial(passing.send, message, "ctl.worker.there"))
     await eventually(lambda: len(taken) == 10)
-    assert len(passing._under_way) == 3
-    assert await passing.send(Msg(streams.client, "cmd.x", "ack", b"y"), "ctl.worker.nobody")
-    await eventually(lambda: [message.data for message in back] == [b"y"])
+    assert (taken, back) == ([b"%d" % number for number in range(10)], [])
     await there.stop()
     await passing.stop()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -21,24 +21,32 @@ from abbotik_runtime.inbox import drain
 _MOST_BYTES = 64 * 1024
 # So many may be on their way at a moment, as a pull asks for no more at once.
 _MOST = 256
+# Whoever takes a message says so at once; after so many seconds it is handled here.
+_PATIENCE_S = 0.5
 
 
 class Passing:
     """One process's end of it: `send` passes a message on, ``take`` is given what comes here.
 
-    A message comes back to ``take`` of its sender where the server knows of nobody who listens.
-    What is lost on its way, or together with who took it, the stream delivers again after
-    `ack_wait`. Nothing is sent before this process has heard itself, over each connection: a server
-    that forbids the subject does not tell who publishes.
+    A message comes back to ``take`` of its sender where the server knows of nobody who listens, or
+    nobody says in time that it was taken; it may then be handled twice, as any message may. What is
+    lost together with who took it the stream delivers again after `ack_wait`. Nothing is sent
+    before this process has heard itself, over each connection: a server that forbids the subject
+    does not tell who publishes.
     """
 
     def __init__(self, bus: Bus, subject: str, take: Callable[[Msg], None]) -> None:
         self._bus = bus
         self._subject = subject
         self._take = take
+        # Asking for the loop is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._inbox = ""
         self._tokens = count()
-        self._under_way: OrderedDict[str, Msg] = OrderedDict()
+        # By their tokens, with the loop's time at which they were sent; the oldest first.
+        self._under_way: dict[str, tuple[float, Msg]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._receipts: set[asyncio.Task[None]] = set()
         self._ear: Subscription | None = None
         self._heard_in = -1
         self._sent = bus.metrics.passed_on.labels("sent")
@@ -47,7 +55,7 @@ class Passing:
     async def start(self) -> None:
         """Listen, over reconnects too; the bus must have been connected once."""
         self._inbox = self._bus.client.new_inbox()
-        await hear(self._bus.client, f"{self._inbox}.*", self._on_nobody)
+        await hear(self._bus.client, f"{self._inbox}.*", self._on_answer)
         self._ear = await hear(self._bus.client, self._subject, self._on_passed)
         self._bus.on_reconnect(self._call)
         await self._call()
@@ -60,12 +68,12 @@ class Passing:
 
     async def send(self, message: Msg, subject: str) -> bool:
         """Pass a message on to whoever listens there; False where it has to be handled here."""
-        if not self._able or _size(message) > _MOST_BYTES:
+        if not self._able or len(self._under_way) >= _MOST or _size(message) > _MOST_BYTES:
             return False
         token = str(next(self._tokens))
-        self._under_way[token] = message
-        if len(self._under_way) > _MOST:
-            self._under_way.popitem(last=False)
+        self._under_way[token] = self._loop.time(), message
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(_PATIENCE_S, self._look)
         headers = {
             **(message.headers or {}),
             HEADER_SUBJECT: message.subject,
@@ -75,9 +83,11 @@ class Passing:
             await self._bus.client.publish(
                 subject, message.data, reply=f"{self._inbox}.{token}", headers=headers
             )
-        except GONE:
+        except BaseException as error:
             self._under_way.pop(token, None)
-            return False
+            if isinstance(error, GONE):
+                return False
+            raise
         self._sent.inc()
         return True
 
@@ -102,13 +112,35 @@ class Passing:
         self._take(
             Msg(self._bus.client, subject=subject, reply=ack, data=passed.data, headers=headers)
         )
+        receipt = self._loop.create_task(self._say_taken(passed.reply))
+        self._receipts.add(receipt)
+        receipt.add_done_callback(self._receipts.discard)
 
-    def _on_nobody(self, answer: Msg) -> None:
-        # The server's word that the subject has no subscriber; nobody else answers here.
-        message = self._under_way.pop(answer.subject.rpartition(".")[2], None)
-        if message is not None:
-            self._came_back.inc()
-            self._take(message)
+    async def _say_taken(self, reply: str) -> None:
+        # Unsaid, the message is handled twice.
+        with suppress(BusUnavailable):
+            await self._bus.publish(reply, b"")
+
+    def _on_answer(self, answer: Msg) -> None:
+        _, message = self._under_way.pop(answer.subject.rpartition(".")[2], (0.0, None))
+        # Headers are the server's, whose word is that the subject has no subscriber.
+        if message is not None and answer.headers is not None:
+            self._handle_here(message)
+
+    def _look(self) -> None:
+        """Take back what nobody has taken in time."""
+        self._alarm = None
+        since = self._loop.time() - _PATIENCE_S
+        late = [token for token, (sent_at, _) in self._under_way.items() if sent_at <= since]
+        for token in late:
+            self._handle_here(self._under_way.pop(token)[1])
+        if self._under_way:
+            oldest, _ = next(iter(self._under_way.values()))
+            self._alarm = self._loop.call_at(oldest + _PATIENCE_S, self._look)
+
+    def _handle_here(self, message: Msg) -> None:
+        self._came_back.inc()
+        self._take(message)
 
 
 def _size(message: Msg) -> int:
