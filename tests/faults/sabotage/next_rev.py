@@ -7,6 +7,8 @@ from unittest.mock import patch
 from abbotik_contracts.room_log import LogEntry, entry_id
 from abbotik_room_worker import app
 from abbotik_room_worker.adapters.room_log import MongoRoomLog
+from abbotik_room_worker.homes import Homes
+from abbotik_room_worker.ports import RoomKey
 from abbotik_runtime.log_writer import Appended, Lost
 
 
@@ -21,6 +23,14 @@ class PushyLog(MongoRoomLog):
         return appended
 
 
+class NoHomes(Homes):
+    """Decides where a command happens to be, so that two workers race as often as they can."""
+
+    def elsewhere(self, _key: RoomKey) -> str | None:
+        """Pass nothing on."""
+        return None
+
+
 if __name__ == "__main__":
-    with patch.object(app, "MongoRoomLog", PushyLog):
+    with patch.object(app, "MongoRoomLog", PushyLog), patch.object(app, "Homes", NoHomes):
         app.main()
