@@ -93,11 +93,6 @@ class PullLoop:
         return self._parking.parked and self._asked > 0 and self._current
 
     @property
-    def running(self) -> int:
-        """Handlers under way."""
-        return self._running
-
-    @property
     def answer_age_s(self) -> float:
         """Seconds since the server last gave a sign; it gives one a second while asked."""
         return time.monotonic() - self._heard_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 from typing import NoReturn
 
@@ -37,7 +38,6 @@ from abbotik_room_worker.subscribers import (
 )
 from abbotik_runtime import service
 from abbotik_runtime.acks import InProgress
-from abbotik_runtime.bus import BusUnavailable
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.loops import Loop
 from abbotik_runtime.passing import Passing
@@ -94,14 +94,6 @@ class RoomWorker:
         self._homes = Homes(room_log.session, self._runner.runs)
         self._commands, self._passing = self._command_pull(context, contents)
         self._presence = Presence(bus, self._homes, self._sessions)
-        self._saying = Loop(
-            "presence",
-            SAY_S,
-            self._presence.say,
-            metrics=bus.metrics,
-            backoff=_AGAIN,
-            weather=BusUnavailable,
-        )
         listen_to_nudges(bus, self._keeper, self._runner)
         care = Care(
             self._keeper,
@@ -112,25 +104,13 @@ class RoomWorker:
             clock,
             settings.max_queue,
         )
-        self._renewal = Loop(
-            "session",
-            RENEW_S,
-            self._sessions.renew,
-            metrics=bus.metrics,
-            # Until it is heard, this worker's turns stand still.
-            backoff=_AGAIN,
-            weather=UnavailableError,
-        )
+        # After an outage rooms wait for each of them, and turns stand still until the session is
+        # renewed.
+        loop = partial(Loop, metrics=bus.metrics, backoff=_AGAIN, weather=UnavailableError)
+        self._renewal = loop("session", RENEW_S, self._sessions.renew)
+        self._saying = loop("presence", SAY_S, self._presence.say)
         self._care = [
-            # After an outage rooms wait for each of them.
-            Loop(
-                name,
-                _SWEEP_S,
-                one_pass,
-                metrics=bus.metrics,
-                backoff=_AGAIN,
-                weather=UnavailableError,
-            )
+            loop(name, _SWEEP_S, one_pass)
             for name, one_pass in (
                 ("waiting", care.say_waiting),
                 ("deadlines", care.keep_deadlines),

@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 
 from abbotik_contracts.subjects import TOKEN, WORKERS_HERE
 from abbotik_room_worker.homes import Homes
-from abbotik_room_worker.ports import Sessions
-from abbotik_runtime.bus import Bus
+from abbotik_room_worker.ports import Sessions, UnavailableError
+from abbotik_runtime.bus import Bus, BusUnavailable
 from abbotik_runtime.hearing import hear
 
 # Where the server forbids it, the client logs each try.
@@ -39,14 +39,17 @@ class Presence:
         await hear(self._bus.client, WORKERS_HERE, self._on_word)
 
     async def say(self) -> None:
-        """Forget who is silent, and say that this one is there. Raises BusUnavailable."""
+        """Forget who is silent, and say that this one is there. Raises UnavailableError."""
         self._homes.look()
         if not self._bus.connected or not self._sessions.live:
             return
         now, is_new = self._now(), self._said_in != self._bus.epoch
         if is_new or self._homes.hears_itself or now >= self._again_at:
             self._said_in, self._again_at = self._bus.epoch, now + _UNHEARD_S
-            await self._bus.publish(WORKERS_HERE, self._homes.session.encode())
+            try:
+                await self._bus.publish(WORKERS_HERE, self._homes.session.encode())
+            except BusUnavailable as error:
+                raise UnavailableError(f"NATS: {error}") from error
 
     def _on_word(self, message: Msg) -> None:
         session = message.data.decode()
