@@ -75,6 +75,10 @@ def _config(port: int, folder: Path, health_port: int | None) -> str:
             "port": port,
             **({"http": f"127.0.0.1:{health_port}"} if health_port else {}),
             "max_payload": 1024**2,
+            # Who is silent for three seconds is cut off; until then it is still given what it asked
+            # for, by default for four minutes.
+            "ping_interval": "1s",
+            "ping_max": 2,
             "jetstream": {
                 "store_dir": str(folder),
                 # Anything less loses what was acknowledged when the power goes.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import nats
@@ -28,6 +30,18 @@ def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
     assert config["host"] == "127.0.0.1"
     assert config["jetstream"]["sync_interval"] == "always"
     assert config["jetstream"]["store_dir"] == str(folder)
+
+
+def test_nats_cuts_off_who_is_silent(tmp_path: Path) -> None:
+    """A worker that hangs, or whose network swallows all, draws messages to it no longer."""
+    port = Ports().take()
+    with (
+        _running(nats_server.program(binaries.nats_server(), port, tmp_path)),
+        socket.create_connection(("127.0.0.1", port), timeout=10) as silent,
+    ):
+        silent.sendall(b'CONNECT {"verbose":false}\r\n')
+        heard = b"".join(iter(partial(silent.recv, 4096), b""))
+    assert heard.endswith(b"-ERR 'Stale Connection'\r\n")
 
 
 def test_only_nats_waits_for_a_processor(tmp_path: Path) -> None:
