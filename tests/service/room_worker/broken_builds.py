@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from abbotik_kernel.outcome import Outcome, Retry
-from abbotik_room_worker import handlers, keeper
+from abbotik_room_worker import app, handlers, keeper
 from abbotik_room_worker.adapters.sessions import MongoSessions
 from abbotik_room_worker.adapters.sweeps import MongoSweeps
 from abbotik_room_worker.care import Care
@@ -23,7 +23,9 @@ from abbotik_room_worker.handlers import WaitingRooms
 from abbotik_room_worker.ports import RoomKey, UnavailableError
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.log_writer import Committed
+from tests.fakes.room_worker.exceptions import FakeExceptions
 from tests.fakes.room_worker.room_log import FakeRoomLog
+from tests.fakes.room_worker.store import MemoryStore
 from tests.fakes.room_worker.sweeps import FakeSweeps
 
 Build = Callable[[pytest.MonkeyPatch], None]
@@ -60,12 +62,13 @@ def looks_for_projected_rooms_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def counts_bad_weather(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Count a store that is away as an exception of the command."""
+    """Count a store that is away as an exception of the command, in the process's own memory."""
 
     class NeverRaisedError(Exception):
         """In place of the one that bad weather has."""
 
     monkeypatch.setattr(handlers, "UnavailableError", NeverRaisedError)
+    monkeypatch.setattr(app, "MongoExceptions", lambda _: FakeExceptions(MemoryStore()))
 
 
 def acks_and_looks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
