@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
 from bench import scenarios, table  # noqa: E402  needs the path above
-from bench.product.running import product  # noqa: E402  the same
+from bench.product.running import Product, product  # noqa: E402  the same
 from bench.samples import Finding  # noqa: E402  the same
 from bench.servers import Servers, both  # noqa: E402  the same
+
+Found = dict[str, Finding]
 
 README = ROOT / "bench" / "README.md"
 BEGIN, END = "<!-- latest -->\n", "<!-- /latest -->"
@@ -36,41 +39,43 @@ def is_full(asked: argparse.Namespace) -> bool:
 
 
 class Run:
-    """One run: what was asked for, where the servers are, what was found."""
+    """One run: what was asked for, where the servers are, what was found of floors and product."""
 
     def __init__(self, asked: argparse.Namespace, servers: Servers, home: Path) -> None:
         self._asked = asked
         self._servers = servers
         self._home = home
+        self.ours: Found = {}
+        self.before: Found = {}
+        self.after: Found = {}
 
-    def wanted(self, scenario: scenarios.Scenario) -> bool:
-        """Whether this one was asked for."""
-        return self._asked.only in (None, scenario.name)
-
-    def floors(self, when: str) -> dict[str, Finding]:
-        """Measure the floors."""
-        found: dict[str, Finding] = {}
-        for scenario in filter(self.wanted, scenarios.FLOORS):
-            print(f"floor {scenario.name}, {when}", file=sys.stderr, flush=True)
-            given = scenarios.arguments(scenario, self._servers, None)
-            found |= scenarios.run(scenario, given, quick=self._asked.quick)
-        return found
-
-    def ours(self) -> dict[str, Finding]:
-        """Measure the product on the servers of the floors, then what has a stack of its own."""
-        found: dict[str, Finding] = {}
-        chosen = [] if self._asked.floors_only else list(filter(self.wanted, scenarios.PRODUCT))
-        if chosen:
+    def everything(self) -> None:
+        """Measure what was asked for: the product, each floor right before and after it."""
+        if self._asked.floors_only or self._asked.only in scenarios.FLOOR_NAMES:
+            floors = self._wanted(scenarios.FLOORS)
+            self._floors(floors, self.before)
+            self._floors(floors, self.after)
+            return
+        for scenario in self._wanted(scenarios.PRODUCT):
+            floors = [one for one in scenarios.FLOORS if one.name in scenario.against]
+            self._floors(floors, self.before)
             with product(self._home / "product", self._servers) as stack:
-                for scenario in chosen:
-                    print(scenario.name, file=sys.stderr, flush=True)
-                    given = scenarios.arguments(scenario, self._servers, stack)
-                    found |= scenarios.run(scenario, given, quick=self._asked.quick)
-        alone = [] if self._asked.floors_only else filter(self.wanted, scenarios.ALONE)
-        for scenario in alone:
-            print(scenario.name, file=sys.stderr, flush=True)
-            found |= scenarios.run(scenario, [], quick=self._asked.quick)
-        return found
+                self.ours |= self._run(scenario, stack)
+            self._floors(floors, self.after)
+        for scenario in self._wanted(scenarios.ALONE):
+            self.ours |= self._run(scenario)
+
+    def _wanted(self, of: Sequence[scenarios.Scenario]) -> list[scenarios.Scenario]:
+        return [scenario for scenario in of if self._asked.only in (None, scenario.name)]
+
+    def _floors(self, floors: Sequence[scenarios.Scenario], found: Found) -> None:
+        for floor in floors:
+            found |= self._run(floor)
+
+    def _run(self, scenario: scenarios.Scenario, stack: Product | None = None) -> Found:
+        print(scenario.name, file=sys.stderr, flush=True)
+        given = scenarios.arguments(scenario, self._servers, stack)
+        return scenarios.run(scenario, given, quick=self._asked.quick)
 
 
 def measure(asked: argparse.Namespace) -> str:
@@ -78,11 +83,10 @@ def measure(asked: argparse.Namespace) -> str:
     averages = {"before": os.getloadavg()}
     with TemporaryDirectory(prefix="abbotik-bench-") as folder, both(Path(folder)) as servers:
         run = Run(asked, servers, Path(folder))
-        before = run.floors("before")
-        ours = run.ours()
-        after = run.floors("after")
+        run.everything()
     averages["after"] = os.getloadavg()
-    return table.report(ours, table.Floors(before, after), averages, full=is_full(asked))
+    floors = table.Floors(run.before, run.after)
+    return table.report(run.ours, floors, averages, full=is_full(asked))
 
 
 def keep(report: str) -> None:

@@ -16,35 +16,39 @@ LIMIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A module that prints findings, with its number of samples, full and quick (0: none)."""
+    """A module that prints findings, with its number of samples, full and quick (0: none).
+
+    ``against`` names the floors that its findings are compared with.
+    """
 
     name: str
     module: str
     count: int
     quick: int
     takes: str = ""
+    against: tuple[str, ...] = ()
 
 
 FLOORS = (
     Scenario("P", "bench.floors.http", 6_000, 1_000),
     Scenario("J", "bench.floors.jetstream", 5_000, 500, "nats"),
     Scenario("M", "bench.floors.insert", 4_000, 500, "mongo"),
-    Scenario("G", "bench.floors.group_insert", 100_000, 10_000, "mongo"),
+    Scenario("G", "bench.floors.group_insert", 250_000, 10_000, "mongo"),
     Scenario("S", "bench.floors.sse", 1_500, 200),
 )
-# Memory first: afterwards the processes hold what the load left in them.
 PRODUCT = (
     Scenario("footprint", "bench.product.footprint", 0, 0, "pids"),
-    Scenario("latency", "bench.product.latency", 3_000, 200, "product"),
-    Scenario("throughput", "bench.product.throughput", 12_000, 1_000, "product"),
-    Scenario("fanout", "bench.product.fanout", 300, 20, "product"),
+    Scenario("latency", "bench.product.latency", 3_000, 200, "product", ("P", "J", "M")),
+    Scenario("throughput", "bench.product.throughput", 12_000, 1_000, "product", ("G",)),
+    Scenario("fanout", "bench.product.fanout", 300, 20, "product", ("S",)),
 )
-# These start a stack of their own.
+# These start stacks of their own kind.
 ALONE = (
     Scenario("interrupts", "bench.product.interrupts", 300, 40),
     Scenario("start", "bench.product.start", 0, 0),
 )
-NAMES = tuple(scenario.name for scenario in (*FLOORS, *PRODUCT, *ALONE))
+FLOOR_NAMES = tuple(scenario.name for scenario in FLOORS)
+NAMES = (*FLOOR_NAMES, *(scenario.name for scenario in (*PRODUCT, *ALONE)))
 
 
 def arguments(scenario: Scenario, servers: Servers, product: Product | None) -> list[str]:
