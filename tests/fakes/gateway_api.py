@@ -19,7 +19,7 @@ from abbotik_gateway.handlers.following.open_streams import OpenStreams
 from abbotik_gateway.handlers.following.room_streams import RoomStreams
 from abbotik_gateway.handlers.seen import SeenRevs
 from abbotik_gateway.handlers.ticketing import Ticketing
-from abbotik_gateway.ports import Authority
+from abbotik_gateway.ports import Authority, Commands
 from abbotik_runtime.health import Health
 from abbotik_runtime.metrics import Metrics
 from tests.fakes.plane import FakeKeyStore, Plane
@@ -119,8 +119,8 @@ class GatewayApi:
         return await self.call("POST", f"/llm/room/{room}/messages", json=body, **options)
 
 
-def gateway_api() -> GatewayApi:
-    """Make the API."""
+def gateway_api(commands: Commands | None = None) -> GatewayApi:
+    """Make the API; ``commands`` takes the place of the plane's own."""
     clock, signals = FakeClock(), FakeSignals()
     plane, keys = Plane(clock, signals), FakeKeyStore(clock)
     pressure = FakePressure()
@@ -131,7 +131,7 @@ def gateway_api() -> GatewayApi:
     app = build_api(
         Ports(
             authorities=authorities,
-            commands=plane,
+            commands=plane if commands is None else commands,
             pressure=pressure,
             keys=keys,
             log=plane,
