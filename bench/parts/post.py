@@ -45,6 +45,9 @@ class Written(asyncio.Transport):
         """Say that it stands."""
         return False
 
+    def close(self) -> None:
+        """End, as the server wants it once nothing has come for a while."""
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  the same
         """Tell two addresses."""
         return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name, default)
