@@ -7,7 +7,6 @@ import asyncio
 from typing import Any
 
 import orjson
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +17,7 @@ from uvicorn.server import ServerState
 
 from abbotik_contracts.room_commands import RoomCommand
 from abbotik_gateway.adapters.bounded_connection import BoundedConnection
+from abbotik_gateway.adapters.http_server import config
 from abbotik_gateway.domain.outcome import Outcome, read_outcome
 from abbotik_runtime import logs
 from abbotik_runtime.ids import uuid7
@@ -77,9 +77,9 @@ def bare() -> ASGIApp:
 
 def connection(app: ASGIApp, kind: type[HttpToolsProtocol]) -> tuple[HttpToolsProtocol, Written]:
     """Return the server's side of a connection, and what it writes to."""
-    config = uvicorn.Config(app, http=kind, lifespan="off", log_config=None, access_log=False)
-    config.load()
-    served = kind(config, ServerState(), {}, asyncio.get_running_loop())
+    served_so = config(app, kind)
+    served_so.load()
+    served = kind(served_so, ServerState(), {}, asyncio.get_running_loop())
     written = Written()
     served.connection_made(written)
     return served, written

@@ -24,7 +24,6 @@ from abbotik_room_worker.executors.scripted import ScriptedExecutor
 from abbotik_room_worker.handlers import Installation, RoomCommands
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
-from abbotik_room_worker.ports import DeadSession
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_room_worker.subscribers import replies
@@ -32,11 +31,16 @@ from abbotik_runtime import logs
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.ids import uuid7
 from abbotik_runtime.metrics import Metrics
-from bench.parts.rounds import cost_us, run, until
+from bench.parts.rounds import ROUNDS, cost_us, run, until
+from tests.fakes.room_worker.clock import ManualClock
+from tests.fakes.room_worker.sessions import FakeSessions
+from tests.fakes.room_worker.store import MemoryStore
 
 ROOMS = 20
 BATCHES = 100
 Document = dict[str, Any]
+# Subject, data, headers.
+Delivery = tuple[str, bytes, dict[str, str]]
 
 
 class Database(AsyncDatabase[Document]):
@@ -76,30 +80,16 @@ class Ears:
         self.ends += b'"actor:turn_end"' in data
 
 
-class Alone:
-    """The session of a worker that lives, with nobody else about."""
-
-    live, lapses = True, 0
-
-    async def dead(self, _holders: object = ()) -> list[DeadSession]:
-        """Return nobody."""
-        return []
-
-    async def forget(self, _session: str) -> None:
-        """Forget nobody."""
-
-
-def worker(ears: Ears) -> RoomCommands:
+async def worker(ears: Ears) -> RoomCommands:
     """Compose a worker from its real parts, without its pulls and loops."""
     bus = cast("Bus", ears)
     database = Database(AsyncMongoClient[Document](connect=False), "bench")
-    room_log, contents, signals = (
-        MongoRoomLog(database, uuid7()),
-        MongoContents(database),
-        NatsSignals(bus),
-    )
-    clock, session = SystemClock(), Alone()
-    keeper = RoomKeeper(room_log, MongoProjections(database), signals, session, Progress(), clock)
+    room_log, contents = MongoRoomLog(database, uuid7()), MongoContents(database)
+    signals, clock, progress = NatsSignals(bus), SystemClock(), Progress()
+    # Its clock stands still: once renewed, the session lives.
+    session = FakeSessions(MemoryStore(), room_log.session, progress, ManualClock())
+    await session.renew()
+    keeper = RoomKeeper(room_log, MongoProjections(database), signals, session, progress, clock)
     performer = Performer(
         keeper=keeper,
         room_log=room_log,
@@ -126,11 +116,17 @@ def worker(ears: Ears) -> RoomCommands:
     )
 
 
+def delivery(command: RoomCommand) -> Delivery:
+    """Return what the queue gives a worker of a command."""
+    subject = room_command(command.tenant, command.room, verb(command))
+    return subject, encode(command), {HEADER_REPLY: "inbox"}
+
+
 async def measure() -> None:
     """Print it."""
     logs.configure("bench", "info", "json")
     ears = Ears()
-    commands = worker(ears)
+    commands = await worker(ears)
     rooms = [uuid7() for _ in range(ROOMS)]
     under_way: set[asyncio.Task[Any]] = set()
 
@@ -138,23 +134,26 @@ async def measure() -> None:
         said = {"tenant": "dev", "room": room, "caller": "dev"}
         return {**said, "id": uuid7(), "request_id": uuid7()}
 
-    def deliver(command: RoomCommand) -> asyncio.Task[Any]:
-        subject = room_command("dev", command.room, verb(command))
-        handled = asyncio.ensure_future(
-            commands.handle(subject, encode(command), {HEADER_REPLY: "inbox"})
-        )
+    def deliver(message: Delivery) -> asyncio.Task[Any]:
+        handled = asyncio.ensure_future(commands.handle(*message))
         under_way.add(handled)
         handled.add_done_callback(under_way.discard)
         return handled
 
-    body = MessageBody(content="one small message of a person")
     for room in rooms:
-        await deliver(RentRoom(**ids(room), body=RentBody()))
+        await deliver(delivery(RentRoom(**ids(room), body=RentBody())))
+    body = MessageBody(content="one small message of a person")
+    messages = iter(
+        [
+            [delivery(PostMessage(**ids(room), body=body)) for room in rooms]
+            for _ in range(BATCHES * ROUNDS)
+        ]
+    )
 
     async def batch() -> None:
         wanted = ears.ends + ROOMS
-        for room in rooms:
-            deliver(PostMessage(**ids(room), body=body))
+        for message in next(messages):
+            deliver(message)
         await until(lambda: ears.ends == wanted)
 
     print(f"the room worker: {await cost_us(batch, BATCHES) / ROOMS:.1f} us a turn")

@@ -21,6 +21,8 @@ from abbotik_cli.fault import Fault
 from abbotik_cli.ports import Ports
 from abbotik_cli.program import Program
 
+COMPOSED = Path(__file__).resolve().parents[3] / "deploy" / "nats" / "nats-server.conf"
+
 
 def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
     """The configuration loses nothing at a power cut, is local, and survives odd folder names."""
@@ -30,6 +32,16 @@ def test_nats_syncs_every_write_on_loopback(tmp_path: Path) -> None:
     assert config["host"] == "127.0.0.1"
     assert config["jetstream"]["sync_interval"] == "always"
     assert config["jetstream"]["store_dir"] == str(folder)
+
+
+def test_compose_starts_nats_with_the_same_promises(tmp_path: Path) -> None:
+    """What it syncs, and when it cuts off who is silent."""
+    nats_server.program(Path("nats-server"), 4222, tmp_path)
+    config = json.loads((tmp_path / "nats-server.conf").read_text())
+    lines = [line.strip() for line in COMPOSED.read_text().splitlines()]
+    for name in ("ping_interval", "ping_max"):
+        assert f"{name}: {json.dumps(config[name])}" in lines
+    assert f"sync_interval: {config['jetstream']['sync_interval']}" in lines
 
 
 def test_nats_cuts_off_who_is_silent(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from abbotik_gateway.adapters.bounded_connection import BoundedConnection
 from abbotik_runtime import logs
@@ -28,26 +29,29 @@ class _Server(uvicorn.Server):
         yield
 
 
+def config(app: ASGIApp, connection: type[HttpToolsProtocol] = BoundedConnection) -> uvicorn.Config:
+    """Return how ``app`` is served."""
+    return uvicorn.Config(
+        app,
+        http=connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
 class HttpServer:
     """Serves ``app`` on a listening socket until `stop`."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         self._listener = listener
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http=BoundedConnection,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=DRAIN_S,
-            )
-        )
+        self._server = _Server(config(app))
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
