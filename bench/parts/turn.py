@@ -18,6 +18,7 @@ from abbotik_contracts.subjects import HEADER_REPLY, room_command
 from abbotik_kernel.clock import SystemClock
 from abbotik_room_worker.adapters.exceptions import MongoExceptions
 from abbotik_room_worker.adapters.projections import MongoProjections
+from abbotik_room_worker.adapters.replies import NatsReplies
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.signals import NatsSignals
 from abbotik_room_worker.executors.scripted import ScriptedExecutor
@@ -26,7 +27,6 @@ from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.performer import Performer
 from abbotik_room_worker.progress import Progress
 from abbotik_room_worker.runner import TurnRunner
-from abbotik_room_worker.subscribers import replies
 from abbotik_runtime import logs
 from abbotik_runtime.bus import Bus
 from abbotik_runtime.ids import uuid7
@@ -112,7 +112,7 @@ async def worker(ears: Ears) -> RoomCommands:
     keeper.noticed = runner.noticed
     installation = Installation(SCRIPTED.id, SCRIPTED.models[0], max_queue=64)
     return RoomCommands(
-        keeper, runner, contents, MongoExceptions(database), replies(bus), installation
+        keeper, runner, contents, MongoExceptions(database), NatsReplies(bus).tell, installation
     )
 
 

@@ -196,7 +196,7 @@ class SimWorker:
             except UnavailableError:
                 return
 
-    async def _reply(self, inbox: str, outcome: Record) -> None:
+    async def _reply(self, inbox: str, _command: str, outcome: Record) -> None:
         await self.machine.awake()
         if self.machine.random.random() >= self.machine.weather.lost_message:
             self._reply_to(inbox, outcome)

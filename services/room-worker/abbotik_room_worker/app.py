@@ -13,6 +13,7 @@ from abbotik_kernel.retry import Backoff
 from abbotik_room_worker.adapters.exceptions import MongoExceptions
 from abbotik_room_worker.adapters.presence import Presence
 from abbotik_room_worker.adapters.projections import MongoProjections
+from abbotik_room_worker.adapters.replies import NatsReplies
 from abbotik_room_worker.adapters.room_log import MongoContents, MongoRoomLog
 from abbotik_room_worker.adapters.sessions import RENEW_S, MongoSessions
 from abbotik_room_worker.adapters.signals import NatsSignals
@@ -33,7 +34,6 @@ from abbotik_room_worker.subscribers import (
     command_pull,
     listen_to_nudges,
     reminder_pull,
-    replies,
     trigger_pull,
 )
 from abbotik_runtime import service
@@ -161,7 +161,7 @@ class RoomWorker:
             self._runner,
             contents,
             MongoExceptions(context.database),
-            replies(context.bus),
+            NatsReplies(context.bus).tell,
             Installation(SCRIPTED.id, SCRIPTED.models[0], context.settings.max_queue),
         )
         return command_pull(context.bus, self._marks, commands, self._homes)

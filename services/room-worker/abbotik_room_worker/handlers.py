@@ -32,7 +32,8 @@ _AGAIN_S = 1.0
 _CLOCKS_APART_MS = 5 * 60_000
 _MOST_EXCEPTIONS = 3
 
-Reply = Callable[[str, Record], Awaitable[None]]
+# Inbox, command, outcome.
+Reply = Callable[[str, str, Record], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class RoomCommands:
             # Lists show a room as soon as its renter knows of it.
             await settled.projected
         if reply_to is not None:
-            await self._reply(reply_to, settled.outcome)
+            await self._reply(reply_to, command.id, settled.outcome)
         await settled.projected
 
     async def _content_stored_apart(self, command: RoomCommand) -> str | None:

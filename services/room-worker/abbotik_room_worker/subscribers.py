@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
-import orjson
 import structlog
 from faststream import AckPolicy
 from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
-from abbotik_contracts.room_log import Record
 from abbotik_contracts.subjects import ALL_NUDGES, consumer, worker_commands
 from abbotik_room_worker.handlers import Reminders, RoomCommands, WaitingRooms
 from abbotik_room_worker.homes import Homes
 from abbotik_room_worker.keeper import RoomKeeper
 from abbotik_room_worker.runner import TurnRunner
 from abbotik_runtime.acks import InProgress, confirm, settle
-from abbotik_runtime.bus import Bus, BusUnavailable
+from abbotik_runtime.bus import Bus
 from abbotik_runtime.inbox import is_redelivered
 from abbotik_runtime.passing import Passing
 from abbotik_runtime.pull import PullLoop
@@ -106,16 +103,3 @@ def listen_to_nudges(bus: Bus, keeper: RoomKeeper, runner: TurnRunner) -> None:
         room = message.raw_message.subject.rpartition(".")[2]
         for key in [key for key in runner.slots.held if key[1] == room]:
             await keeper.refresh(key)
-
-
-def replies(bus: Bus) -> Callable[[str, Record], Awaitable[None]]:
-    """Return how an outcome reaches the gateway that waits for it."""
-
-    async def reply(inbox: str, outcome: Record) -> None:
-        try:
-            await bus.publish(inbox, orjson.dumps(outcome))
-        except BusUnavailable:
-            # The gateway answers 503; the outcome is in the log under the command's id.
-            return
-
-    return reply

@@ -27,6 +27,18 @@ from tests.eventually import eventually
 from tests.servers import Child
 
 Answer = Callable[[Msg], bytes | None]
+
+
+def command_of(heard: Msg) -> str:
+    """Return the command's id, which a large one does not have in its message."""
+    return Worker.header(heard, HEADER_MESSAGE_ID).partition(":")[0]
+
+
+def says(outcome: dict[str, Any]) -> Answer:
+    """Return what answers any command with an outcome."""
+    return lambda heard: orjson.dumps({"command": command_of(heard), **outcome})
+
+
 Lonely = tuple[Child, "BusCommands", "Worker"]
 
 
@@ -55,7 +67,7 @@ class Worker:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.heard: list[Msg] = []
-        self.answer: Answer = lambda _message: orjson.dumps({"ok": True, "data": {"id": "m"}})
+        self.answer: Answer = says({"ok": True, "data": {"id": "m"}})
 
     async def start(self) -> None:
         """Begin to hear."""
@@ -113,7 +125,7 @@ async def test_outcomes_find_their_askers(commands: BusCommands, worker: Worker)
     """Many at once, answered in any order, each gets its own."""
 
     def echo(heard: Msg) -> bytes:
-        return orjson.dumps({"ok": True, "data": {"id": decode(heard.data).id}})
+        return says({"ok": True, "data": {"id": decode(heard.data).id}})(heard) or b""
 
     worker.answer = echo
     asked = [message() for _ in range(100)]
@@ -156,14 +168,37 @@ async def test_silence_is_unconfirmed(commands: BusCommands, worker: Worker) -> 
     assert len(worker.heard) == 1
 
 
-@pytest.mark.parametrize("answer", [b"nope", b"[]", b'{"ok":true,"data":[]}'])
+@pytest.mark.parametrize("answer", [b"nope", b"[]", b"7", b'{"ok":true}', b'{"command":[]}'])
 async def test_an_unreadable_outcome_is_unconfirmed(
     commands: BusCommands, worker: Worker, answer: bytes
 ) -> None:
     """What cannot be read tells nobody anything."""
     worker.answer = lambda _message: answer
     with pytest.raises(UnconfirmedError):
-        await send(commands, message())
+        await send(commands, message(), 0.3)
+
+
+async def test_an_outcome_that_is_none_is_known_at_once(
+    commands: BusCommands, worker: Worker
+) -> None:
+    """It names its command, and is unreadable beyond that."""
+    worker.answer = says({"ok": True, "data": []})
+    async with asyncio.timeout(2):
+        with pytest.raises(UnconfirmedError):
+            await send(commands, message())
+
+
+async def test_outcomes_share_a_message_a_line_each(commands: BusCommands, worker: Worker) -> None:
+    """An unreadable one, and one that nobody waits for, harm none of the others."""
+    worker.answer = lambda _message: None
+    asked = [message() for _ in range(3)]
+    sent = [asyncio.create_task(send(commands, one)) for one in asked]
+    await eventually(lambda: len(worker.heard) == 3)
+    lines = [orjson.dumps({"command": one.id, "ok": True, "data": {"id": one.id}}) for one in asked]
+    lines[1:1] = [b"nope", b'{"command":"nobody","ok":true}']
+    await worker._bus.publish(worker.header(worker.heard[0], HEADER_REPLY), b"\n".join(lines))
+    outcomes = await asyncio.gather(*sent)
+    assert [outcome.data["id"] for outcome in outcomes] == [one.id for one in asked]
 
 
 async def test_a_late_outcome_harms_nobody(commands: BusCommands, worker: Worker) -> None:
@@ -172,8 +207,9 @@ async def test_a_late_outcome_harms_nobody(commands: BusCommands, worker: Worker
     with pytest.raises(UnconfirmedError):
         await send(commands, message(), 0.2)
     late = worker.header(worker.heard[0], HEADER_REPLY)
-    worker.answer = lambda _message: orjson.dumps({"ok": True, "data": {"id": "new"}})
-    await worker._bus.publish(late, b'{"ok":true,"data":{"id":"old"}}')
+    gone = command_of(worker.heard[0])
+    worker.answer = says({"ok": True, "data": {"id": "new"}})
+    await worker._bus.publish(late, b'{"command":"%b","ok":true}' % gone.encode())
     assert (await send(commands, message())).data == {"id": "new"}
 
 
@@ -212,7 +248,7 @@ async def test_an_outcome_that_was_lost_with_the_connection_is_asked_for_again(
     worker.answer = lambda _message: None
     asked = asyncio.create_task(send(commands, message()))
     await eventually(lambda: worker.heard)
-    worker.answer = lambda _message: orjson.dumps({"ok": True, "data": {"id": "stored"}})
+    worker.answer = says({"ok": True, "data": {"id": "stored"}})
     child.kill()
     child.start()
     assert (await asked).data == {"id": "stored"}
@@ -247,7 +283,7 @@ async def test_a_publish_without_an_ack_is_sent_again_under_its_id(lonely: Lonel
     try:
         asked = asyncio.create_task(send(commands, message()))
         retries = commands._bus.metrics.publish_retries
-        await eventually(lambda: retries._value.get() >= 1)
+        await eventually(lambda: retries.count() >= 1)
     finally:
         child.resume()
     assert (await asked).ok
@@ -264,7 +300,7 @@ async def test_without_a_stream_a_command_is_tried_until_its_deadline(lonely: Lo
     await worker._bus.close()
     with pytest.raises(UnconfirmedError):
         await send(commands, message(), 1.0)
-    assert commands._bus.metrics.publish_retries._value.get() >= 2
+    assert commands._bus.metrics.publish_retries.count() >= 2
 
 
 async def test_what_the_stream_refuses_is_known_as_soon_as_it_is_asked(lonely: Lonely) -> None:
@@ -277,7 +313,7 @@ async def test_what_the_stream_refuses_is_known_as_soon_as_it_is_asked(lonely: L
     async with asyncio.timeout(2):
         with pytest.raises(UnconfirmedError):
             await send(commands, message())
-    assert commands._bus.metrics.publish_retries._value.get() == 1
+    assert commands._bus.metrics.publish_retries.count() == 1
 
 
 async def test_a_late_outcome_is_waited_for_once_the_stream_has_the_command(lonely: Lonely) -> None:
@@ -285,10 +321,9 @@ async def test_a_late_outcome_is_waited_for_once_the_stream_has_the_command(lone
     _, commands, worker = lonely
     worker.answer = lambda _message: None
     asked = asyncio.create_task(send(commands, message()))
-    await eventually(lambda: any(each._stored for each in commands._waiting.values()))
-    await worker._bus.publish(
-        worker.header(worker.heard[0], HEADER_REPLY), b'{"ok":true,"data":{}}'
-    )
+    await eventually(lambda: any(one._stored for (one,) in commands._waiting.values()))
+    worker.answer = says({"ok": True, "data": {}})
+    await worker._on_command(worker.heard[0])
     assert (await asked).ok
-    assert commands._bus.metrics.publish_retries._value.get() == 1
+    assert commands._bus.metrics.publish_retries.count() == 1
     assert (await commands._bus.js.stream_info("COMMANDS")).state.messages == 1

@@ -165,7 +165,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _reply(self, inbox: str, outcome: Record) -> None:
+    async def _reply(self, inbox: str, _command: str, outcome: Record) -> None:
         self.outcomes.append(json.loads(json.dumps(outcome)))
         self._inboxes[inbox] = self.outcomes[-1]
 

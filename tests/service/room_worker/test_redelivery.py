@@ -211,7 +211,7 @@ async def test_rented_room_is_in_lists_before_its_renter_knows(house: House) -> 
     command = house.rent_command()
     listed: list[bool] = []
 
-    async def reply(_: str, outcome: Record) -> None:
+    async def reply(_inbox: str, _command: str, outcome: Record) -> None:
         assert outcome["ok"]
         listed.append(command.room in house.store.rooms)
 

@@ -9,8 +9,11 @@ from typing import Any, cast
 import pytest
 from nats.aio.msg import Msg
 
+from abbotik_contracts.room_log import Record
 from abbotik_gateway.adapters.asked import Asked
 from abbotik_runtime.confirmations import Unconfirmed
+
+DONE: Record = {"ok": True}
 
 
 def ack(data: bytes = b'{"stream":"COMMANDS","seq":1}') -> Msg:
@@ -27,8 +30,8 @@ async def test_an_outcome_needs_no_ack() -> None:
     """It says more: the command is stored, which is counted once."""
     stored = list[float]()
     waiting = asked(stored=stored)
-    waiting.on_outcome(b"done")
-    assert await waiting.answer(2.0) == b"done"
+    waiting.on_outcome(DONE)
+    assert await waiting.answer(2.0) == DONE
     waiting.on_ack(ack())
     waiting.on_ack(ack())
     assert len(stored) == 1
@@ -48,8 +51,8 @@ async def test_a_stored_command_waits_past_the_patience_for_one_publish() -> Non
     """Only one without an ack is published again."""
     silent, stored = asked(), asked()
     stored.on_ack(ack())
-    asyncio.get_running_loop().call_later(0.15, stored.on_outcome, b"done")
-    assert await stored.answer(0.05) == b"done"
+    asyncio.get_running_loop().call_later(0.15, stored.on_outcome, DONE)
+    assert await stored.answer(0.05) == DONE
     with pytest.raises(Unconfirmed):
         await silent.answer(0.05)
 
@@ -60,8 +63,8 @@ async def test_an_outcome_between_two_tries_counts() -> None:
     waiting.on_ack(ack(b'{"error":{"code":503,"description":"later"}}'))
     with pytest.raises(Unconfirmed):
         await waiting.answer(2.0)
-    waiting.on_outcome(b"done")
-    assert await waiting.answer(2.0) == b"done"
+    waiting.on_outcome(DONE)
+    assert await waiting.answer(2.0) == DONE
 
 
 @pytest.mark.parametrize("word", [None, b'{"error":{"code":400,"description":"never"}}'])
@@ -75,8 +78,8 @@ async def test_an_outcome_at_the_moment_of_a_failure_counts(word: bytes | None) 
     else:
         waiting.on_ack(ack(word))
     waiting.ask_again()
-    waiting.on_outcome(b"done")
-    assert await answer == b"done"
+    waiting.on_outcome(DONE)
+    assert await answer == DONE
 
 
 async def test_a_reconnect_at_the_moment_of_a_failure_counts() -> None:

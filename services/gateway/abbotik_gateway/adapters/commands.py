@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
 from itertools import chain, count, repeat
 from time import monotonic
@@ -12,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from abbotik_contracts.room_commands import RoomCommand, encode, verb
+from abbotik_contracts.room_log import Record
 from abbotik_contracts.subjects import (
     HEADER_BLOB,
     HEADER_MESSAGE_ID,
@@ -33,22 +35,21 @@ log = structlog.get_logger(__name__)
 # publish would reset the connection under everybody.
 MAX_INLINE_BYTES = 64 * 1024
 
-# Ends the subject on which the stream says that it has a command.
-_STORED = "stored"
 # An outcome says so too, and mostly comes within this time: only then is the stream asked, whose
 # word would cost each command one message more.
 _UNASKED_S = 0.5
 
 
 class BusCommands:
-    """Sends commands. One wildcard inbox serves the whole process: a token tells waiters apart."""
+    """Sends commands. One inbox serves the whole process: an outcome names its command."""
 
     def __init__(self, bus: Bus, contents: Contents) -> None:
         self._bus = bus
         self._contents = contents
         self._inbox = ""
-        self._tokens = count()
-        self._waiting: dict[str, Asked] = {}
+        self._askings = count()
+        # By the command's id; it can be asked for twice at once.
+        self._waiting: defaultdict[str, list[Asked]] = defaultdict(list)
 
     @property
     def ready(self) -> bool:
@@ -62,7 +63,8 @@ class BusCommands:
         on the same connection.
         """
         inbox = self._bus.client.new_inbox()
-        await hear(self._bus.client, f"{inbox}.>", self._on_answer)
+        await hear(self._bus.client, inbox, self._on_outcomes)
+        await hear(self._bus.client, f"{inbox}.*", self._on_ack)
         self._bus.on_reconnect(self._ask_again)
         self._inbox = inbox
 
@@ -89,27 +91,25 @@ class BusCommands:
             except UnavailableError as error:
                 raise UnconfirmedError("it was sent, and NATS went away again") from error
         try:
-            return read_outcome(orjson.loads(answer))
-        except (orjson.JSONDecodeError, UnreadableOutcomeError) as error:
-            log.error("outcome.unreadable", subject=subject, data=answer[:200])  # noqa: TRY400  the cause is the data
+            return read_outcome(answer)
+        except UnreadableOutcomeError as error:
+            log.error("outcome.unreadable", command=command.id, cause=str(error))  # noqa: TRY400  the cause is the data
             raise UnconfirmedError("the outcome cannot be read") from error
 
     async def _ask(
         self, subject: str, data: bytes, headers: dict[str, str], command_id: str, until: float
-    ) -> bytes | None:
+    ) -> Record | None:
         """Publish and wait; None where the connection was lost meanwhile."""
-        token = str(next(self._tokens))
-        reply = f"{self._inbox}.{token}"
         # One id per asking: a repeated request is for the worker to recognise, by the command's
         # id, and to answer; the stream would only swallow it.
-        sent = {**headers, HEADER_REPLY: reply, HEADER_MESSAGE_ID: f"{command_id}:{reply}"}
-        asked = self._waiting[token] = Asked(
-            until, partial(self._bus.metrics.published_stored, subject)
-        )
+        asking = f"{command_id}:{self._inbox}.{next(self._askings)}"
+        sent = {**headers, HEADER_REPLY: self._inbox, HEADER_MESSAGE_ID: asking}
+        asked = Asked(until, partial(self._bus.metrics.published_stored, subject))
+        self._waiting[command_id].append(asked)
         epoch, connected = self._bus.epoch, self._bus.connected
-        tries = chain([("", _UNASKED_S)], repeat((f"{reply}.{_STORED}", REQUEST_S)))
+        tries = chain([("", _UNASKED_S)], repeat((f"{self._inbox}.{command_id}", REQUEST_S)))
 
-        async def once() -> bytes | None:
+        async def once() -> Record | None:
             word_to, patience_s = next(tries)
             await self._bus.publish_once(subject, data, sent, word_to, until)
             return await asked.answer(patience_s)
@@ -125,19 +125,27 @@ class BusCommands:
             # An earlier try, of which the stream was not asked, may have been stored.
             raise UnconfirmedError("the stream refused the command") from error
         finally:
-            del self._waiting[token]
+            self._waiting[command_id].remove(asked)
+            if not self._waiting[command_id]:
+                del self._waiting[command_id]
         return outcome
 
-    def _on_answer(self, message: Msg) -> None:
-        token, _, of_stream = message.subject[len(self._inbox) + 1 :].partition(".")
-        asked = self._waiting.get(token)
-        if asked is None:
-            return
-        if of_stream:
+    def _on_outcomes(self, message: Msg) -> None:
+        for line in message.data.splitlines():
+            try:
+                outcome = orjson.loads(line)
+                waiting = self._waiting.get(outcome["command"], ())
+            except (orjson.JSONDecodeError, LookupError, TypeError):
+                log.error("outcome.unreadable", data=line[:200])  # noqa: TRY400  the cause is the data
+                continue
+            for asked in waiting:
+                asked.on_outcome(outcome)
+
+    def _on_ack(self, message: Msg) -> None:
+        command_id = message.subject.rpartition(".")[2]
+        for asked in self._waiting.get(command_id, ()):
             asked.on_ack(message)
-        else:
-            asked.on_outcome(message.data)
 
     async def _ask_again(self) -> None:
-        for asked in self._waiting.values():
+        for asked in chain.from_iterable(self._waiting.values()):
             asked.ask_again()
