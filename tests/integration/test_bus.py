@@ -127,7 +127,7 @@ async def test_retries_keep_the_message_id(own_nats: tuple[Child, str], own_bus:
             own_bus.publish_stored("cmd.room.t.r.message", b"once", message_id=unique())
         )
         retries = own_bus.metrics.publish_retries
-        await eventually(lambda: retries._value.get() >= 1)
+        await eventually(lambda: retries.count() >= 1)
     finally:
         server.resume()
     await publishing

@@ -43,7 +43,7 @@ async def settle(message: Msg, outcome: Outcome, *, service: str, bus: Bus) -> N
             await _reject(message, code, cause, service, bus)
         case _:
             assert_never(outcome)
-    bus.metrics.settled(service, name)
+    bus.metrics.settled.add(service, name)
 
 
 async def postpone(message: Msg, delay_s: float, *, bus: Bus) -> None:
@@ -61,7 +61,7 @@ async def confirm(message: Msg, *, bus: Bus, timeout_s: float = _CONFIRM_S) -> b
         await bus.client.request(message.reply, b"+ACK", timeout=timeout_s)
     except (nats.errors.TimeoutError, nats.errors.NoRespondersError, *GONE):
         return False
-    bus.metrics.settled(bus.service, "done")
+    bus.metrics.settled.add(bus.service, "done")
     return True
 
 

@@ -88,7 +88,7 @@ class Bus(Connection):
                 attempt += 1
                 if time.monotonic() + pause >= deadline:
                     raise BusUnavailable(f"{subject} not confirmed: {error}") from error
-                self.metrics.publish_retries.inc()
+                self.metrics.publish_retries.add()
                 await asyncio.sleep(pause)
 
     async def publish_once(

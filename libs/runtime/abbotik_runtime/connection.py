@@ -202,7 +202,7 @@ class Connection:
     async def on_reconnected(self) -> None:
         """Run the hooks; called by nats-py once subscriptions are back."""
         self._up.set()
-        self.metrics.reconnects.inc()
+        self.metrics.reconnects.add()
         _log.info("bus_reconnected")
         for hook in list(self._hooks):
             task = asyncio.get_running_loop().create_task(self._run(hook))

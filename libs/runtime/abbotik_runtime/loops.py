@@ -109,8 +109,8 @@ class Loop:
 
     def _count(self, took: float, *, ok: bool) -> None:
         if self._metrics is not None:
-            self._metrics.loop_passes.labels(self.name, "ok" if ok else "error").inc()
-            self._metrics.loop_seconds.labels(self.name).observe(took)
+            self._metrics.loop_passes.add(self.name, "ok" if ok else "error")
+            self._metrics.loop_seconds.observe(took, self.name)
 
     async def _pause(self, took: float) -> None:
         pause = max(0.0, self._every_s - took)

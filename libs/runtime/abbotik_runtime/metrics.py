@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
 
-# From a local round trip to a drain; seconds.
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from abbotik_runtime.tally import Tally, Timing
 
 
 class Metrics:
@@ -32,15 +28,11 @@ class Metrics:
         Gauge("abbotik_service", "Always 1.", ["service"], registry=self.registry).labels(
             service
         ).set(1)
-        published = self.counter("published", "Messages published.", "kind", "family")
-        publish_seconds = self.histogram(
+        self._published = self.counter("published", "Messages published.", "kind", "family")
+        self._publish_seconds = self.histogram(
             "publish", "Stored publish until its ack, a command until its outcome.", "family"
         )
-        settled = self.counter("settled", "Messages settled.", "service", "outcome")
-        # `labels()` costs more than the count itself, and these are for every message.
-        self._published = cache(published.labels)
-        self._publish_seconds = cache(publish_seconds.labels)
-        self._settled = cache(settled.labels)
+        self.settled = self.counter("settled", "Messages settled.", "service", "outcome")
         self.publish_retries = self.counter("publish_retries", "Stored publishes sent again.")
         self.reconnects = self.counter("bus_reconnects", "Connections to NATS made again.")
         self.delivered = self.counter("delivered", "Messages handed to a handler.", "consumer")
@@ -56,31 +48,29 @@ class Metrics:
 
     def published_core(self, subject: str) -> None:
         """Count a core message."""
-        self._published("core", family(subject)).inc()
+        self._published.add("core", family(subject))
 
     def published_stored(self, subject: str, seconds: float) -> None:
         """Count a stored message and the time until its ack, or the outcome that says so too."""
         name = family(subject)
-        self._published("stored", name).inc()
-        self._publish_seconds(name).observe(seconds)
+        self._published.add("stored", name)
+        self._publish_seconds.observe(seconds, name)
 
-    def settled(self, service: str, outcome: str) -> None:
-        """Count a message that was settled."""
-        self._settled(service, outcome).inc()
-
-    def counter(self, name: str, text: str, *labels: str) -> Counter:
+    def counter(self, name: str, text: str, *labels: str) -> Tally:
         """Make a counter `abbotik_<name>_total`."""
-        return Counter(f"abbotik_{name}_total", text, labels, registry=self.registry)
+        tally = Tally(f"abbotik_{name}_total", text, labels)
+        self.registry.register(tally)
+        return tally
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
         """Make a gauge `abbotik_<name>`."""
         return Gauge(f"abbotik_{name}", text, labels, registry=self.registry)
 
-    def histogram(self, name: str, text: str, *labels: str) -> Histogram:
+    def histogram(self, name: str, text: str, *labels: str) -> Timing:
         """Make a histogram `abbotik_<name>_seconds`."""
-        return Histogram(
-            f"abbotik_{name}_seconds", text, labels, registry=self.registry, buckets=_BUCKETS
-        )
+        timing = Timing(f"abbotik_{name}_seconds", text, labels)
+        self.registry.register(timing)
+        return timing
 
     def exposition(self) -> bytes:
         """Write all series in Prometheus' text format."""

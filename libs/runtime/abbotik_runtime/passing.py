@@ -49,8 +49,7 @@ class Passing:
         self._receipts: set[asyncio.Task[None]] = set()
         self._ear: Subscription | None = None
         self._heard_in = -1
-        self._sent = bus.metrics.passed_on.labels("sent")
-        self._came_back = bus.metrics.passed_on.labels("back")
+        self._passed_on = bus.metrics.passed_on
 
     async def start(self) -> None:
         """Listen, over reconnects too; the bus must have been connected once."""
@@ -88,7 +87,7 @@ class Passing:
             if isinstance(error, GONE):
                 return False
             raise
-        self._sent.inc()
+        self._passed_on.add("sent")
         return True
 
     @property
@@ -139,7 +138,7 @@ class Passing:
             self._alarm = self._loop.call_at(oldest + _PATIENCE_S, self._look)
 
     def _handle_here(self, message: Msg) -> None:
-        self._came_back.inc()
+        self._passed_on.add("back")
         self._take(message)
 
 

@@ -80,8 +80,6 @@ class PullLoop:
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._parking = Parking(self._send_mark, self._nothing_waits)
-        self._delivered = bus.metrics.delivered.labels(consumer.name)
-        self._failed = bus.metrics.handler_errors.labels(consumer.name)
         bus.metrics.handling.labels(consumer.name).set_function(lambda: self._running)
 
     @property
@@ -245,7 +243,7 @@ class PullLoop:
             delay_s = 0 if self._stopping else _OVERFLOW_DELAY_S
             self._spawn(postpone(message, delay_s, bus=self._bus))
             return
-        self._delivered.inc()
+        self._bus.metrics.delivered.add(self.name)
         self._starting += 1
         self._running += 1
         self._spawn(self._run(message))
@@ -264,7 +262,7 @@ class PullLoop:
                 await self._handle(message)
         except Exception:  # noqa: BLE001 - the message must come again, whatever went wrong
             _log.exception("handler_failed", consumer=self.name, subject=message.subject)
-            self._failed.inc()
+            self._bus.metrics.handler_errors.add(self.name)
             await postpone(message, _ERROR_DELAY_S, bus=self._bus)
         finally:
             self._running -= 1

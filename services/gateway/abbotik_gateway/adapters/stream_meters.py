@@ -20,4 +20,4 @@ class StreamMeters:
 
     def lagged(self) -> None:
         """Note that a stream was cut because its reader did not keep up."""
-        self._lagged.inc()
+        self._lagged.add()
