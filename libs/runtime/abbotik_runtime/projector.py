@@ -25,7 +25,7 @@ LINGER_S = 0.5
 # Codes that blame the document itself and not the weather: BadValue, FailedToParse, Overflow,
 # InvalidBSON, validation, size, key.
 _REFUSED = frozenset({2, 9, 15, 22, 121, 10334, 17280})
-_MAX_BATCH = 256
+_MAX_BATCH = 512
 # One command takes 16 MiB; the last update of a batch may pass this by its own size.
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 
