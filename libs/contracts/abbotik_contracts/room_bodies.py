@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
 from abbotik_contracts.frozen import Frozen
 from abbotik_contracts.policies import DonePolicy, ToolPolicy, TurnPolicy, WakePolicy
@@ -57,24 +57,25 @@ class RentBody(Frozen):
         return self
 
 
+def _in_bounds(content: Content) -> Content:
+    text = content_text(content)
+    if not text.strip():
+        raise ValueError("`content` is blank")
+    if len(text.encode()) > MAX_CONTENT_BYTES:
+        raise ValueError(f"`content` is larger than {MAX_CONTENT_BYTES} bytes")
+    return content
+
+
 class MessageBody(Frozen):
     """POST /llm/room/:id/messages."""
 
     kind: Literal["task", "message", "steer", "summary"] = "task"
-    content: Content
+    # Of the member and not of the model: a command that is made of a body does not check it again.
+    content: Annotated[Content, AfterValidator(_in_bounds)]
     actor_key: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     # Given as a default, `{}` would be copied deeply for each message without metadata.
     metadata: Metadata = Field(default_factory=dict, json_schema_extra={"default": {}})
     delivery: Literal["queue", "reject", "interrupt", "merge", "steer", "rollback"] = "queue"
-
-    @model_validator(mode="after")
-    def _content_in_bounds(self) -> Self:
-        text = content_text(self.content)
-        if not text.strip():
-            raise ValueError("`content` is blank")
-        if len(text.encode()) > MAX_CONTENT_BYTES:
-            raise ValueError(f"`content` is larger than {MAX_CONTENT_BYTES} bytes")
-        return self
 
 
 class WakeBody(Frozen):

@@ -44,7 +44,7 @@ def test_branches_of_a_union_are_no_members() -> None:
 def test_own_sentence_stands_without_a_prefix() -> None:
     """Our own validators' sentences reach the caller as they are written."""
     assert _faults_of(MessageBody, {"content": " "}) == [
-        {"pointer": "", "message": "`content` is blank"}
+        {"pointer": "/content", "message": "`content` is blank"}
     ]
 
 
