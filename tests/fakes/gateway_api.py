@@ -92,6 +92,7 @@ class GatewayApi:
 
     app: ASGIApp
     plane: Plane
+    signals: FakeSignals
     keys: FakeKeyStore
     clock: FakeClock
     authority: FakeAuthority
@@ -147,4 +148,6 @@ def gateway_api(commands: Commands | None = None) -> GatewayApi:
         )
     )
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
-    return GatewayApi(app, plane, keys, clock, authority, meter, streams, health, pressure, client)
+    return GatewayApi(
+        app, plane, signals, keys, clock, authority, meter, streams, health, pressure, client
+    )

@@ -13,7 +13,6 @@ from abbotik_gateway.domain.sse import (
     OPENING,
     Variant,
     delta_frame,
-    event_frame,
     frames,
     notice,
     position_frame,
@@ -58,28 +57,28 @@ def event(seq: int, event_type: str = "room:wake", text: str = "") -> Event:
 
 def test_a_frame_is_id_event_data() -> None:
     """The frame has exactly the lines that the contract names."""
-    assert event_frame(Variant(), ROOM, event(7)) == (
+    assert frames(Variant(), ROOM, [event(7)]) == (
         b'id: 7\nevent: room:wake\ndata: {"seq":7,"text":""}\n\n'
     )
 
 
 def test_unnamed_frames_have_no_event_line() -> None:
     """`?named=false` leaves `event:` out, for a browser's `onmessage`."""
-    assert event_frame(Variant(named=False), ROOM, event(7)) == (
+    assert frames(Variant(named=False), ROOM, [event(7)]) == (
         b'id: 7\ndata: {"seq":7,"text":""}\n\n'
     )
 
 
 def test_ids_of_a_stream_of_several_rooms_name_the_room() -> None:
     """`/llm/events` numbers with `<room>:<seq>`."""
-    assert event_frame(Variant(prefixed=True), ROOM, event(7)).startswith(b"id: 0197-room:7\n")
+    assert frames(Variant(prefixed=True), ROOM, [event(7)]).startswith(b"id: 0197-room:7\n")
 
 
 def test_a_delta_has_no_id_and_says_its_type() -> None:
     """A reconnect after a delta resumes at the last durable event."""
     frame = delta_frame(Variant(), Delta("t", 1, b' {"turn_id":"t","text":"hi"}'))
     browser = Browser()
-    browser.read(event_frame(Variant(), ROOM, event(3)) + frame)
+    browser.read(frames(Variant(), ROOM, [event(3)]) + frame)
     assert browser.last_event_id == "3"
     name, data = browser.dispatched[-1]
     assert name == "actor:delta"
@@ -108,9 +107,9 @@ def test_filtered_events_leave_one_position_behind() -> None:
     variant = Variant(types=frozenset({"actor:output"}))
     events = [event(1), event(2, "actor:output"), event(3), event(4)]
     assert frames(variant, ROOM, events) == (
-        event_frame(variant, ROOM, events[1]) + position_frame(variant, ROOM, 4)
+        frames(variant, ROOM, [events[1]]) + position_frame(variant, ROOM, 4)
     )
-    assert frames(variant, ROOM, events[:2]) == event_frame(variant, ROOM, events[1])
+    assert frames(variant, ROOM, events[:2]) == frames(variant, ROOM, [events[1]])
 
 
 def test_frames_are_made_once_per_variant() -> None:

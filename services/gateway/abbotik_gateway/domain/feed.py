@@ -7,8 +7,9 @@ of both into the log's events, each once and in order.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 
 from abbotik_contracts.room_log import Record
@@ -19,81 +20,80 @@ MAX_AHEAD = 256
 RELEASED = "room:released"
 TURN_START = "actor:turn_start"
 TURN_END = "actor:turn_end"
+# What a tail takes note of, beside the position.
+_TELLING = frozenset({RELEASED, TURN_START, TURN_END})
 
 
 class UnreadableSignalError(ValueError):
     """A message of the bus that is not what its subject promises."""
 
 
-class Event(NamedTuple):
-    """One durable event; ``data`` is its JSON on one line, as the wire has it."""
+class Event(msgspec.Struct):
+    """One durable event, as much of it as streams look at.
+
+    ``data`` is its JSON on one line, as the wire has it; the other members are the wire's.
+    """
 
     seq: int
     event_type: str
     epoch: int
     turn_id: str | None
-    payload: Record
-    data: bytes
+    payload: dict[str, Any]
+    # The empty name: no member of the wire is meant.
+    data: bytes = msgspec.field(default=b"", name="")
+    room_id: str = ""
 
 
-class Delta(NamedTuple):
+class Delta(msgspec.Struct):
     """A piece of text as it is produced; ``data`` is its JSON on one line, without a type."""
 
     turn_id: str
     epoch: int
-    data: bytes
+    data: bytes = msgspec.field(default=b"", name="")
 
 
-def event_of(record: Record, data: bytes) -> Event:
-    """Return the event of a wire record; UnreadableSignalError where a member is missing."""
-    seq, event_type, payload = record.get("seq"), record.get("event_type"), record.get("payload")
-    epoch, turn_id = record.get("epoch"), record.get("turn_id")
-    if not (
-        isinstance(seq, int)
-        and isinstance(event_type, str)
-        and isinstance(payload, dict)
-        and isinstance(epoch, int)
-        and (turn_id is None or isinstance(turn_id, str))
-    ):
-        raise UnreadableSignalError("not an event")
-    return Event(seq, event_type, epoch, turn_id, payload, data)
+_EVENT = msgspec.json.Decoder(Event)
+_DELTA = msgspec.json.Decoder(Delta)
 
 
-def _record(line: bytes) -> Record:
-    try:
-        record: Record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise UnreadableSignalError("not JSON") from error
-    if not isinstance(record, dict):
-        raise UnreadableSignalError("not an object")
-    return record
-
-
-def _one_line(data: bytes, record: Record) -> bytes:
-    # JSON may have line breaks between its tokens, where they would end an SSE field.
-    return orjson.dumps(record) if b"\r" in data or b"\n" in data else data
+def event_of(record: Record) -> Event:
+    """Return the event of a wire record."""
+    event = msgspec.convert(record, Event)
+    event.data = orjson.dumps(record)
+    return event
 
 
 def read_events(room: str, body: bytes) -> list[Event]:
-    """Read a message of the room's events: one event a line, passed on as the bytes it came in."""
-    events: list[Event] = []
-    for line in body.split(b"\n"):
-        if not line:
-            continue
-        record = _record(line)
-        if record.get("room_id") != room:
+    """Read a message of the room's events: one event a line, passed on as the bytes it came in.
+
+    Raises UnreadableSignalError.
+    """
+    lines = [line for line in body.split(b"\n") if line]
+    try:
+        events = [_EVENT.decode(line) for line in lines]
+    except msgspec.MsgspecError as error:
+        raise UnreadableSignalError(str(error)) from error
+    broken = b"\r" in body
+    for event, line in zip(events, lines, strict=True):
+        if event.room_id != room:
             raise UnreadableSignalError("an event of another room")
-        events.append(event_of(record, _one_line(line, record)))
+        event.data = _one_line(line) if broken else line
     return events
 
 
 def read_delta(body: bytes) -> Delta:
-    """Read a message of the room's deltas."""
-    record = _record(body)
-    turn_id, epoch = record.get("turn_id"), record.get("epoch")
-    if not isinstance(turn_id, str) or not isinstance(epoch, int):
-        raise UnreadableSignalError("not a delta")
-    return Delta(turn_id, epoch, _one_line(body, record))
+    """Read a message of the room's deltas. Raises UnreadableSignalError."""
+    try:
+        delta = _DELTA.decode(body)
+    except msgspec.MsgspecError as error:
+        raise UnreadableSignalError(str(error)) from error
+    delta.data = _one_line(body)
+    return delta
+
+
+def _one_line(data: bytes) -> bytes:
+    # JSON may have line breaks between its tokens, where they would end an SSE field.
+    return orjson.dumps(orjson.loads(data)) if b"\r" in data or b"\n" in data else data
 
 
 class Tail:
@@ -147,12 +147,16 @@ class Tail:
         due.append(event)
         self.seq = event.seq
         self.epoch = max(self.epoch, event.epoch)
-        if event.turn_id is not None and event.event_type == TURN_START:
-            self._running.add(event.turn_id)
-        elif event.turn_id is not None and event.event_type == TURN_END:
-            self._running.discard(event.turn_id)
-        elif event.event_type == RELEASED:
+        if event.event_type in _TELLING:
+            self._told(event)
+
+    def _told(self, event: Event) -> None:
+        if event.event_type == RELEASED:
             self.released = True
+        elif event.turn_id is not None and event.event_type == TURN_START:
+            self._running.add(event.turn_id)
+        elif event.turn_id is not None:
+            self._running.discard(event.turn_id)
 
     def _keep(self, event: Event) -> None:
         self._highest = max(self._highest, event.seq)

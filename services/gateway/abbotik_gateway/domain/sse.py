@@ -46,8 +46,8 @@ class Variant:
         return self.types is None or event_type in self.types
 
 
-def _id(variant: Variant, room: str, seq: int) -> bytes:
-    return f"id: {room}:{seq}\n".encode() if variant.prefixed else b"id: %d\n" % seq
+def _prefix(variant: Variant, room: str) -> bytes:
+    return f"{room}:".encode() if variant.prefixed else b""
 
 
 def _typed(variant: Variant, event_type: str, data: bytes) -> bytes:
@@ -56,14 +56,20 @@ def _typed(variant: Variant, event_type: str, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event_type.encode(), data)
 
 
-def event_frame(variant: Variant, room: str, event: Event) -> bytes:
-    """Return a durable event's frame."""
-    return _id(variant, room, event.seq) + _typed(variant, event.event_type, event.data)
+def _event_frames(variant: Variant, room: str, events: Sequence[Event]) -> list[bytes]:
+    prefix = _prefix(variant, room)
+    if not variant.named:
+        return [b"id: %b%d\ndata: %b\n\n" % (prefix, event.seq, event.data) for event in events]
+    return [
+        b"id: %b%d\nevent: %b\ndata: %b\n\n"
+        % (prefix, event.seq, event.event_type.encode(), event.data)
+        for event in events
+    ]
 
 
 def position_frame(variant: Variant, room: str, seq: int) -> bytes:
     """Return a comment that moves the client's last event id past what it did not ask for."""
-    return b": \n" + _id(variant, room, seq) + b"\n"
+    return b": \nid: %b%d\n\n" % (_prefix(variant, room), seq)
 
 
 def delta_frame(variant: Variant, delta: Delta) -> bytes:
@@ -80,9 +86,9 @@ def notice(variant: Variant, name: str, **members: JsonValue) -> bytes:
 def frames(variant: Variant, room: str, events: Sequence[Event]) -> bytes:
     """Return the frames of events in order; a position where the last ones are not shown."""
     if variant.types is None:
-        return b"".join([event_frame(variant, room, event) for event in events])
+        return b"".join(_event_frames(variant, room, events))
     shown = [event for event in events if variant.shows(event.event_type)]
-    parts = [event_frame(variant, room, event) for event in shown]
+    parts = _event_frames(variant, room, shown)
     if events and (not shown or shown[-1].seq < events[-1].seq):
         parts.append(position_frame(variant, room, events[-1].seq))
     return b"".join(parts)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-
 from abbotik_contracts.room_log import LogEntry
 from abbotik_contracts.room_views import wire_events
 from abbotik_gateway.domain.feed import Event, event_of
@@ -62,7 +60,7 @@ def encode(entries: Sequence[LogEntry], after: int) -> tuple[list[Event], int]:
     size = 0
     for entry in entries:
         for record in wire_events(entry):
-            event = event_of(record, orjson.dumps(record))
+            event = event_of(record)
             if event.seq > after:
                 events.append(event)
                 size += len(event.data)
