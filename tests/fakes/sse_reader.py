@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from abbotik_gateway.streams import ABORT, WRITE
 from tests.eventually import eventually
 
 
@@ -39,20 +40,24 @@ def parse(text: str) -> list[Frame]:
 
 
 class SseReader:
-    """Runs the response as a server would. ``body`` is what came, ``over`` that it ended."""
+    """Runs the response as a server would: ours, or one without ``extensions``.
 
-    def __init__(self, response: Response, *, can_abort: bool = True) -> None:
+    ``body`` is what came, ``over`` that it ended, ``waited_for`` that a send waits for the reader.
+    """
+
+    def __init__(self, response: Response, *, extensions: bool = True) -> None:
         self.body = b""
         self.status = 0
         self.sends = 0
         self.over = False
         self.aborted = False
+        self.waited_for = False
         self._gone = asyncio.Event()
         self._reading = asyncio.Event()
         self._reading.set()
         scope: dict[str, Any] = {"type": "http", "method": "GET"}
-        if can_abort:
-            scope["extensions"] = {"abbotik.abort": self._abort}
+        if extensions:
+            scope["extensions"] = {ABORT: self._abort, WRITE: self._write}
         self.task = asyncio.ensure_future(response(scope, self._receive, self._send))
 
     @property
@@ -102,18 +107,29 @@ class SseReader:
         self._gone.set()
         self._reading.set()
 
+    def _write(self, data: bytes) -> bool:
+        if self._gone.is_set() or not self._reading.is_set():
+            return False
+        self._take(data)
+        return True
+
+    def _take(self, data: bytes) -> None:
+        self.sends += 1
+        self.body += data
+
     async def _receive(self) -> dict[str, Any]:
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
         # As uvicorn: wait while the socket is full, say nothing once the client has gone.
+        self.waited_for = not self._reading.is_set()
         await self._reading.wait()
+        self.waited_for = False
         if self._gone.is_set():
             return
         if message["type"] == "http.response.start":
             self.status = message["status"]
             return
-        self.sends += 1
-        self.body += message.get("body", b"")
+        self._take(message.get("body", b""))
         self.over = not message.get("more_body", False)

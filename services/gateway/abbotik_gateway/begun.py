@@ -28,8 +28,8 @@ class Begun(Generator[Any, Any, object]):
 def begin(call: Awaitable[object]) -> Begun | None:
     """Run a call up to where it waits; None where it never does, as it is done then.
 
-    This is what an eager task of Python 3.12 does. Waking a task per follower and event costs as
-    much as the send itself (floor S of the bench), and a timer for each body as much as its JSON.
+    This is what an eager task of Python 3.12 does. A timer for each body would cost as much as its
+    JSON.
     """
     steps = call.__await__()
     try:

@@ -21,6 +21,10 @@ from abbotik_gateway.domain.turn_selection import TurnEnd
 # The ASGI extension under which the server puts a callable that drops the connection at once,
 # with all that is buffered for it.
 ABORT = "abbotik.abort"
+# And one that writes a piece of an answer's body, `(bytes) -> bool`; it says no, and writes
+# nothing, where the reader does not keep up. Only for a body that is sent in pieces, and between
+# two of them.
+WRITE = "abbotik.write"
 
 
 class Streams(Protocol):

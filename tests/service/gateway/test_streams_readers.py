@@ -65,24 +65,26 @@ async def test_a_stalled_reader_is_dropped(world: World, monkeypatch: pytest.Mon
     await reader.until(1)
     reader.stall()
     world.happen(history, *history.notes(1))
-    await asyncio.sleep(0)
+    await eventually(lambda: reader.waited_for)
     await world.streams.tick()
     await reader.end()
     assert reader.aborted
 
 
-async def test_a_server_without_abort_has_its_task_cancelled(
+async def test_a_server_without_extensions_has_its_task_send_and_cancelled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the connection cannot be aborted the request is cancelled."""
+    """Where the connection can be neither written nor aborted, the request's task does it all."""
     monkeypatch.setattr(event_stream, "STALL_S", 0.0)
     history = world.room()
     answer = await world.streams.follow(request(None, {}), CALLER, history.room)
-    reader = SseReader(answer, can_abort=False)
+    reader = SseReader(answer, extensions=False)
     await reader.until(1)
+    world.happen(history, *history.notes(1))
+    await reader.until(2)
     reader.stall()
     world.happen(history, *history.notes(1))
-    await asyncio.sleep(0)
+    await eventually(lambda: reader.waited_for)
     await world.streams.tick()
     with pytest.raises(asyncio.CancelledError):
         await reader.task

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from abbotik_gateway.adapters.connection import WholeAnswer
+from abbotik_gateway.adapters.connection import WholeAnswer, write_now
 
 
 class Wire:
@@ -72,3 +74,27 @@ def test_end_without_a_body_sends_the_head(answer: WholeAnswer, wire: Wire) -> N
     answer.close()
     assert wire.seen == [b"HTTP/1.1 200 OK\r\n\r\n", b"closed"]
     assert answer.is_closing()
+
+
+class Cycle:
+    """A request that is answered in pieces."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.flow = SimpleNamespace(write_paused=False)
+        self.disconnected = False
+        self.transport = wire
+
+
+def test_piece_of_a_body_is_a_chunk(wire: Wire) -> None:
+    """As HTTP/1.1 has it: the size in hex, then the bytes."""
+    assert write_now(cast("RequestResponseCycle", Cycle(wire)), b"x" * 26)
+    assert wire.seen == [b"1a\r\n" + b"x" * 26 + b"\r\n"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_nothing_is_written_to_who_reads_no_more(wire: Wire, *, full: bool) -> None:
+    """Neither to a full connection, where the task waits, nor to one that is gone."""
+    cycle = Cycle(wire)
+    cycle.flow.write_paused, cycle.disconnected = full, not full
+    assert not write_now(cast("RequestResponseCycle", cycle), b"x")
+    assert wire.seen == []

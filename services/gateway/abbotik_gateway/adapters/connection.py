@@ -1,12 +1,13 @@
-"""uvicorn's connection: a way to drop it that does not wait for its reader, and whole answers."""
+"""uvicorn's connection, with what streams need of it, and answers that leave as a whole."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from abbotik_gateway.streams import ABORT
+from abbotik_gateway.streams import ABORT, WRITE
 
 _CONTINUE = b"HTTP/1.1 100 "
 
@@ -15,7 +16,8 @@ class Connection(HttpToolsProtocol):
     """Give it to uvicorn as ``http``.
 
     An application can end a response but not a connection: closed with bytes that nobody reads,
-    it would keep them for as long as the reader's TCP stays up.
+    it would keep them for as long as the reader's TCP stays up. And to send a piece of a body it
+    must be a task that waits, which each event would have to wake for each of its followers.
     """
 
     def on_message_begin(self) -> None:
@@ -30,6 +32,15 @@ class Connection(HttpToolsProtocol):
         # The answer to HEAD is a head alone.
         if self.cycle is not before and self.scope["method"] != "HEAD":
             self.cycle.transport = WholeAnswer(self.transport)  # type: ignore[assignment] # all of it that an answer needs
+            self.scope["extensions"][WRITE] = partial(write_now, self.cycle)  # type: ignore[assignment] # as above
+
+
+def write_now(cycle: RequestResponseCycle, data: bytes) -> bool:
+    """Write a chunk at once, if the reader takes it."""
+    if cycle.flow.write_paused or cycle.disconnected:
+        return False
+    cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+    return True
 
 
 class WholeAnswer:

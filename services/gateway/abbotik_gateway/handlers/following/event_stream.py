@@ -11,11 +11,10 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from abbotik_gateway.begun import Begun, begin
 from abbotik_gateway.domain.sse import HEARTBEAT, OPENING, Variant, notice
 from abbotik_gateway.handlers.following.leg import Leg
 from abbotik_gateway.handlers.following.outbox import Chunk, Outbox
-from abbotik_gateway.streams import ABORT
+from abbotik_gateway.streams import ABORT, WRITE
 
 log = structlog.get_logger(__name__)
 
@@ -72,13 +71,15 @@ class EventStream(Response):
         # Until the first bytes are out, nobody else may send.
         self._sending = True
         self._send: Send = _unsent
-        self._begun: Begun | None = None
+        self._write: Callable[[bytes], bool] = _not_now
         self._abort: Callable[[], object] | None = None
         self._task: asyncio.Task[object] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open the legs and stream; refusals are raised while nothing was sent yet."""
-        self._abort = scope.get("extensions", {}).get(ABORT)
+        extensions = scope.get("extensions", {})
+        self._abort = extensions.get(ABORT)
+        self._write = extensions.get(WRITE, _not_now)
         self._task = asyncio.current_task()
         self._register.opened(self)
         watch: asyncio.Task[None] | None = None
@@ -113,19 +114,18 @@ class EventStream(Response):
         """Send at once if nothing stands in front; says no, and does nothing, if something does."""
         if self._sending or not self.outbox.empty or self.outbox.finished:
             return False
-        if data:
+        if not data:
+            return True
+        try:
+            sent = self._write(data)
+        except Exception:
+            # The feed calls this for one follower after the other: none may stop the rest.
+            log.exception("stream.broken")
+            self.cut()
+            return True
+        if sent:
             self._sent_at = self._loop.time()
-            message = {"type": "http.response.body", "body": data, "more_body": True}
-            try:
-                self._begun = begin(self._send(message))
-            except Exception:
-                # The feed calls this for one follower after the other: none may stop the rest.
-                log.exception("stream.broken")
-                self.cut()
-            if self._begun is not None:
-                self._sending = True
-                self.outbox.poke()
-        return True
+        return sent
 
     def end(self, name: str, reason: str) -> None:
         """Have the stream end after what is queued, with a notice that says why."""
@@ -158,7 +158,8 @@ class EventStream(Response):
         self.outbox.abandon()
         self.legs.clear()
         self._send = _unsent
-        self._begun = self._abort = self._task = None
+        self._write = _not_now
+        self._abort = self._task = None
 
     def _lagged(self, taken: dict[object, int]) -> bytes:
         positions = {leg.room: taken.get(leg, leg.position) for leg in self.legs}
@@ -183,10 +184,6 @@ class EventStream(Response):
                     behind.append(leg)
             else:
                 await outbox.wait()
-            if self._begun is not None:
-                begun, self._begun = self._begun, None
-                await begun
-                self._sending = False
             if not outbox.empty and await self._send_next():
                 return
 
@@ -203,6 +200,10 @@ class EventStream(Response):
         self._sending = True
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
         self._sending = False
+
+
+def _not_now(_data: bytes) -> bool:
+    return False
 
 
 async def _unsent(_message: Message) -> None:

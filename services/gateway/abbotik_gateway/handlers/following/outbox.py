@@ -96,16 +96,15 @@ class Outbox:
         self.gone = self.finished = True
         self._on_lag = _nobody_reads
         self._clear()
-        self.poke()
+        self._wake()
 
-    def poke(self) -> None:
-        """Have a waiting `take` return, with nothing if nothing is there."""
+    def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Return when something is there, when the stream ended, or when poked."""
+        """Return when something is there, or when the stream ended."""
         if self._chunks or self.finished:
             return
         self._waiter = asyncio.get_running_loop().create_future()
@@ -142,7 +141,7 @@ class Outbox:
         self._bytes += len(chunk.data)
         self._events += chunk.events
         if self._waiter is not None:
-            self.poke()
+            self._wake()
 
     def _drop_deltas(self) -> None:
         if self._deltas:
