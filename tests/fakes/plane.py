@@ -69,7 +69,7 @@ class Plane:
             raise self.broken
         self.sent.append(command)
         self.traces.append(trace)
-        outcome = read_outcome(orjson.loads(orjson.dumps(self._decided(command))))
+        outcome = read_outcome(orjson.dumps(self._decided(command)))
         if self.broken is not None:
             raise self.broken
         return outcome

@@ -178,16 +178,6 @@ async def test_an_unreadable_outcome_is_unconfirmed(
         await send(commands, message(), 0.3)
 
 
-async def test_an_outcome_that_is_none_is_known_at_once(
-    commands: BusCommands, worker: Worker
-) -> None:
-    """It names its command, and is unreadable beyond that."""
-    worker.answer = says({"ok": True, "data": []})
-    async with asyncio.timeout(2):
-        with pytest.raises(UnconfirmedError):
-            await send(commands, message())
-
-
 async def test_outcomes_share_a_message_a_line_each(commands: BusCommands, worker: Worker) -> None:
     """An unreadable one, and one that nobody waits for, harm none of the others."""
     worker.answer = lambda _message: None

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 from nats.aio.msg import Msg
 
-from abbotik_contracts.room_log import Record
 from abbotik_gateway.adapters.asked import Asked
+from abbotik_gateway.domain.outcome import Outcome
 from abbotik_runtime.confirmations import Unconfirmed
 
-DONE: Record = {"ok": True}
+DONE = Outcome(ok=True)
 
 
 def ack(data: bytes = b'{"stream":"COMMANDS","seq":1}') -> Msg:

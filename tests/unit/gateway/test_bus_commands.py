@@ -9,6 +9,7 @@ import pytest
 from abbotik_contracts.room_bodies import MessageBody
 from abbotik_contracts.room_commands import PostMessage
 from abbotik_gateway.adapters.commands import BusCommands
+from abbotik_gateway.domain.outcome import Outcome
 from abbotik_gateway.ports import UnavailableError, UnconfirmedError
 from abbotik_runtime.ids import uuid7
 
@@ -22,7 +23,7 @@ async def test_only_a_command_that_was_never_sent_is_unavailable(
     commands._inbox = "inbox"
     answers = iter([None] if sent_before else [])
 
-    async def ask(*_: object) -> bytes | None:
+    async def ask(*_: object) -> Outcome | None:
         for answer in answers:
             return answer
         raise UnavailableError("NATS is away")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.server import ServerState
 
-from abbotik_gateway.adapters.connection import WholeAnswer, write_now
+from abbotik_gateway.adapters.connection import Connection, WholeAnswer
+from abbotik_gateway.adapters.http_server import config
 
 
 class Wire:
@@ -76,25 +78,27 @@ def test_end_without_a_body_sends_the_head(answer: WholeAnswer, wire: Wire) -> N
     assert answer.is_closing()
 
 
-class Cycle:
-    """A request that is answered in pieces."""
+def served(wire: Wire) -> Connection:
+    """Return a connection on the wire."""
+    connection = Connection(config(cast("ASGIApp", None), Connection), ServerState(), {})
+    connection.transport = cast("asyncio.Transport", wire)
+    connection.flow = FlowControl(connection.transport)
+    return connection
 
-    def __init__(self, wire: Wire) -> None:
-        self.flow = SimpleNamespace(write_paused=False)
-        self.disconnected = False
-        self.transport = wire
 
-
-def test_piece_of_a_body_is_a_chunk(wire: Wire) -> None:
+async def test_piece_of_a_body_is_a_chunk(wire: Wire) -> None:
     """As HTTP/1.1 has it: the size in hex, then the bytes."""
-    assert write_now(cast("RequestResponseCycle", Cycle(wire)), b"x" * 26)
+    assert served(wire).write_chunk(b"x" * 26)
     assert wire.seen == [b"1a\r\n" + b"x" * 26 + b"\r\n"]
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_nothing_is_written_to_who_reads_no_more(wire: Wire, *, full: bool) -> None:
+async def test_nothing_is_written_to_who_reads_no_more(wire: Wire) -> None:
     """Neither to a full connection, where the task waits, nor to one that is gone."""
-    cycle = Cycle(wire)
-    cycle.flow.write_paused, cycle.disconnected = full, not full
-    assert not write_now(cast("RequestResponseCycle", cycle), b"x")
+    connection = served(wire)
+    connection.flow.write_paused = True
+    assert not connection.write_chunk(b"x")
     assert wire.seen == []
+    connection.flow.write_paused = False
+    wire.close()
+    assert not connection.write_chunk(b"x")
+    assert wire.seen == [b"closed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from abbotik_gateway.domain.outcome import Outcome, UnreadableOutcomeError, read_outcome
@@ -13,6 +14,7 @@ from abbotik_gateway.domain.problem import Problem
 def test_an_accepted_command_has_its_record() -> None:
     """Data, seq and rev are read, and members that later workers add are ignored."""
     wire: dict[str, Any] = {
+        "command": "c",
         "ok": True,
         "status": 202,
         "data": {"id": "m"},
@@ -20,9 +22,11 @@ def test_an_accepted_command_has_its_record() -> None:
         "rev": 7,
         "new": 1,
     }
-    outcome = read_outcome(wire)
-    assert outcome.settled() == Outcome(ok=True, status=202, data={"id": "m"}, seq=12, rev=7)
-    assert read_outcome(outcome.record()) == Outcome(ok=True, data={"id": "m"}, seq=12, rev=7)
+    outcome = read_outcome(orjson.dumps(wire))
+    assert outcome.settled() == Outcome(
+        command="c", ok=True, status=202, data={"id": "m"}, seq=12, rev=7
+    )
+    assert read_outcome(outcome.line()) == outcome
 
 
 def test_a_refused_command_is_a_problem() -> None:
@@ -34,8 +38,8 @@ def test_a_refused_command_is_a_problem() -> None:
         "status": 409,
         "extra": {"allowed": ["release"]},
     }
-    outcome = read_outcome(wire)
-    assert outcome.record() == wire
+    outcome = read_outcome(orjson.dumps(wire))
+    assert read_outcome(outcome.line()) == outcome
     with pytest.raises(Problem) as caught:
         outcome.settled()
     assert (caught.value.code, caught.value.status, caught.value.detail) == (
@@ -46,14 +50,16 @@ def test_a_refused_command_is_a_problem() -> None:
     assert caught.value.extra == {"allowed": ["release"]}
 
 
-@pytest.mark.parametrize("wire", [None, [], "ok", {"ok": True, "data": []}, {"extra": "x"}])
+@pytest.mark.parametrize(
+    "wire", [None, [], "ok", {"ok": True, "data": []}, {"extra": "x"}, {"command": 7}]
+)
 def test_what_is_no_outcome_is_refused(wire: Any) -> None:
     """An answer of another shape is no answer."""
     with pytest.raises(UnreadableOutcomeError):
-        read_outcome(wire)
+        read_outcome(orjson.dumps(wire))
 
 
 def test_a_refusal_without_a_code_is_a_fault_of_ours() -> None:
     """It never becomes a success."""
     with pytest.raises(Problem, match="INTERNAL"):
-        read_outcome({}).settled()
+        read_outcome(b"{}").settled()

@@ -9,7 +9,7 @@ from time import monotonic
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
-from abbotik_contracts.room_log import Record
+from abbotik_gateway.domain.outcome import Outcome
 from abbotik_runtime.confirmations import SubjectFull, Unconfirmed, read_ack
 
 # What a stream's word may be, where it does not have the command.
@@ -29,12 +29,12 @@ class Asked:
         self._loop = asyncio.get_running_loop()
         self._began = monotonic()
         self._stored = False
-        self._future: asyncio.Future[Record | None] = self._loop.create_future()
+        self._future: asyncio.Future[Outcome | None] = self._loop.create_future()
         # What came after the future was done: it may have failed, and `answer` not know yet.
-        self._late: list[Record | None] = []
+        self._late: list[Outcome | None] = []
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def answer(self, patience_s: float) -> Record | None:
+    async def answer(self, patience_s: float) -> Outcome | None:
         """Return the outcome, None where it may be lost; it can be asked for again after an error.
 
         Unconfirmed where the stream did not store it, nothing was said within ``patience_s``, or
@@ -53,7 +53,7 @@ class Asked:
             if self._alarm is not None:
                 self._alarm.cancel()
 
-    def on_outcome(self, outcome: Record) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """Take the outcome; only a stored command has one."""
         self._note_stored()
         self._settle(outcome)
@@ -76,7 +76,7 @@ class Asked:
             self._stored = True
             self._on_stored(monotonic() - self._began)
 
-    def _settle(self, outcome: Record | None) -> None:
+    def _settle(self, outcome: Outcome | None) -> None:
         if self._future.done():
             self._late.append(outcome)
         else:

@@ -7,13 +7,11 @@ from functools import partial
 from itertools import chain, count, repeat
 from time import monotonic
 
-import orjson
 import structlog
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from abbotik_contracts.room_commands import RoomCommand, encode, verb
-from abbotik_contracts.room_log import Record
 from abbotik_contracts.subjects import (
     HEADER_BLOB,
     HEADER_MESSAGE_ID,
@@ -90,15 +88,11 @@ class BusCommands:
                 answer = await self._ask(subject, data, headers, command.id, until)
             except UnavailableError as error:
                 raise UnconfirmedError("it was sent, and NATS went away again") from error
-        try:
-            return read_outcome(answer)
-        except UnreadableOutcomeError as error:
-            log.error("outcome.unreadable", command=command.id, cause=str(error))  # noqa: TRY400  the cause is the data
-            raise UnconfirmedError("the outcome cannot be read") from error
+        return answer
 
     async def _ask(
         self, subject: str, data: bytes, headers: dict[str, str], command_id: str, until: float
-    ) -> Record | None:
+    ) -> Outcome | None:
         """Publish and wait; None where the connection was lost meanwhile."""
         # One id per asking: a repeated request is for the worker to recognise, by the command's
         # id, and to answer; the stream would only swallow it.
@@ -109,7 +103,7 @@ class BusCommands:
         epoch, connected = self._bus.epoch, self._bus.connected
         tries = chain([("", _UNASKED_S)], repeat((f"{self._inbox}.{command_id}", REQUEST_S)))
 
-        async def once() -> Record | None:
+        async def once() -> Outcome | None:
             word_to, patience_s = next(tries)
             await self._bus.publish_once(subject, data, sent, word_to, until)
             return await asked.answer(patience_s)
@@ -133,12 +127,11 @@ class BusCommands:
     def _on_outcomes(self, message: Msg) -> None:
         for line in message.data.splitlines():
             try:
-                outcome = orjson.loads(line)
-                waiting = self._waiting.get(outcome["command"], ())
-            except (orjson.JSONDecodeError, LookupError, TypeError):
-                log.error("outcome.unreadable", data=line[:200])  # noqa: TRY400  the cause is the data
+                outcome = read_outcome(line)
+            except UnreadableOutcomeError as error:
+                log.error("outcome.unreadable", cause=str(error), data=line[:200])  # noqa: TRY400  the cause is the data
                 continue
-            for asked in waiting:
+            for asked in self._waiting.get(outcome.command, ()):
                 asked.on_outcome(outcome)
 
     def _on_ack(self, message: Msg) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from abbotik_gateway.streams import ABORT, WRITE
 
@@ -32,15 +31,17 @@ class Connection(HttpToolsProtocol):
         # The answer to HEAD is a head alone.
         if self.cycle is not before and self.scope["method"] != "HEAD":
             self.cycle.transport = WholeAnswer(self.transport)  # type: ignore[assignment] # all of it that an answer needs
-            self.scope["extensions"][WRITE] = partial(write_now, self.cycle)  # type: ignore[assignment] # as above
+            self.scope["extensions"][WRITE] = self.write_chunk  # type: ignore[assignment] # as above
 
+    def write_chunk(self, data: bytes) -> bool:
+        """Write a piece of a body at once; says no where the reader does not keep up, or is gone.
 
-def write_now(cycle: RequestResponseCycle, data: bytes) -> bool:
-    """Write a chunk at once, if the reader takes it."""
-    if cycle.flow.write_paused or cycle.disconnected:
-        return False
-    cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-    return True
+        Nothing here belongs to one request, which would refer to itself and never be freed.
+        """
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
 
 class WholeAnswer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from pymongo.errors import DuplicateKeyError
 
 from abbotik_gateway.adapters.away import mongo_away
@@ -67,7 +66,7 @@ class MongoKeyStore:
     async def finish(self, stored: Keyed, outcome: Outcome) -> None:
         """Keep the outcome as the answer to every later request with the key."""
         # As bytes: what callers put into metadata may be no field name for MongoDB.
-        await self._set(stored, {"outcome": orjson.dumps(outcome.record())})
+        await self._set(stored, {"outcome": outcome.line()})
 
     async def reopen(self, stored: Keyed) -> None:
         """Say that the outcome stayed open, so that the next request may publish at once."""
@@ -92,7 +91,7 @@ class MongoKeyStore:
             room=found["room"],
             age_ms=now - found["began"],
             opened=found["opened"],
-            outcome=None if outcome is None else read_outcome(orjson.loads(outcome)),
+            outcome=None if outcome is None else read_outcome(outcome),
         )
 
 

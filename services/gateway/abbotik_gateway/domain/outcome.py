@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Any
 
-from pydantic import JsonValue
+import msgspec
 
-from abbotik_contracts.room_log import Record
 from abbotik_gateway.domain.problem import Problem
 
 
@@ -15,22 +14,23 @@ class UnreadableOutcomeError(ValueError):
     """Bytes that are no outcome."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """A decided command.
 
-    ``data`` is the record that it led to, ``seq`` the position of its first event (0 for none) and
-    ``rev`` the room's; a refused one has a ``code`` with ``detail``, ``status`` and ``extra``.
+    ``command`` is its id; ``data`` is the record that it led to, ``seq`` the position of its first
+    event (0 for none) and ``rev`` the room's; a refused one has a ``code`` with ``detail``,
+    ``status`` and ``extra``.
     """
 
-    ok: bool
-    data: Record = field(default_factory=dict)
+    command: str = ""
+    ok: bool = False
+    data: dict[str, Any] = {}
     seq: int = 0
     rev: int = 0
     code: str = ""
     detail: str = ""
     status: int = 0
-    extra: Record = field(default_factory=dict)
+    extra: dict[str, Any] = {}
 
     def settled(self, headers: Mapping[str, str] | None = None) -> Outcome:
         """Return the outcome of an accepted command; raise the Problem of a refused one.
@@ -47,43 +47,17 @@ class Outcome:
             headers=headers,
         )
 
-    def record(self) -> Record:
+    def line(self) -> bytes:
         """Return the wire form."""
-        if self.ok:
-            return {"ok": True, "data": self.data, "seq": self.seq, "rev": self.rev}
-        return {
-            "ok": False,
-            "code": self.code,
-            "detail": self.detail,
-            "status": self.status,
-            "extra": self.extra,
-        }
+        return msgspec.json.encode(self)
 
 
-def read_outcome(wire: JsonValue) -> Outcome:
+_OUTCOME = msgspec.json.Decoder(Outcome)
+
+
+def read_outcome(line: bytes) -> Outcome:
     """Read the wire form; unknown members are ignored, as later workers may send more."""
-    if not isinstance(wire, dict):
-        raise UnreadableOutcomeError("an outcome is an object")
-    return Outcome(
-        ok=wire.get("ok") is True,
-        data=_object(wire, "data"),
-        seq=_number(wire.get("seq")),
-        rev=_number(wire.get("rev")),
-        code=str(wire.get("code") or ""),
-        detail=str(wire.get("detail") or ""),
-        status=_number(wire.get("status")),
-        extra=_object(wire, "extra"),
-    )
-
-
-def _object(wire: Record, name: str) -> Record:
-    value = wire.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UnreadableOutcomeError(f"`{name}` is no object")
-    return value
-
-
-def _number(value: JsonValue) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    try:
+        return _OUTCOME.decode(line)
+    except msgspec.MsgspecError as error:
+        raise UnreadableOutcomeError(str(error)) from error
