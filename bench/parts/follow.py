@@ -43,7 +43,7 @@ def messages(room: str, turns: int) -> list[bytes]:
                     seq=next(seqs),
                     epoch=1,
                     policy_version=1,
-                    at=1_795_826_146_733,
+                    created_at="2026-11-28T08:00:00.000Z",
                     prev_hash="0" * 64,
                     event_id=uuid7(),
                     event_type=event_type,

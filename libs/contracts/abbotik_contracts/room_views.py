@@ -23,7 +23,7 @@ def wire_event(  # noqa: PLR0913  an event is these members
     seq: int,
     epoch: int,
     policy_version: int,
-    at: int,
+    created_at: str,
     prev_hash: str,
     event_id: str,
     event_type: str,
@@ -36,7 +36,7 @@ def wire_event(  # noqa: PLR0913  an event is these members
     return {
         "actor_key": actor,
         "agent_key": actor,
-        "created_at": rfc3339(at),
+        "created_at": created_at,
         "epoch": epoch,
         "event_type": event_type,
         "id": event_id,
@@ -52,14 +52,14 @@ def wire_event(  # noqa: PLR0913  an event is these members
 def wire_events(entry: LogEntry) -> Iterator[Record]:
     """Yield the entry's events as the API shows them, in order."""
     prev_hash = entry.get("prev_hash", GENESIS_HASH)
-    state = entry["state"]
+    state, created_at = entry["state"], rfc3339(entry["at"])
     for seq, event in enumerate(entry.get("events", ()), start=first_event_seq(entry)):
         record = wire_event(
             room=entry["room"],
             seq=seq,
             epoch=state["epoch"],
             policy_version=state["policy_version"],
-            at=entry["at"],
+            created_at=created_at,
             prev_hash=prev_hash,
             event_id=event["id"],
             event_type=event["type"],

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from abbotik_contracts.room_log import LogEntry, StoredEvent, entry_id
 from abbotik_contracts.room_views import wire_event
+from abbotik_kernel.clock import rfc3339
 from abbotik_room_worker.domain.draft import Draft, Refusal
 from abbotik_room_worker.domain.room import Room
 from abbotik_runtime.canonical import hashed
@@ -82,6 +83,7 @@ def _bare(room: Room, now: int, session: str, counter: int) -> LogEntry:
 def _chain(draft: Draft) -> tuple[list[StoredEvent], list[bytes]]:
     room = draft.room
     first = room.last_event_seq - len(draft.events) + 1
+    created_at = rfc3339(draft.now)
     events: list[StoredEvent] = []
     lines: list[bytes] = []
     for seq, event in enumerate(draft.events, start=first):
@@ -92,7 +94,7 @@ def _chain(draft: Draft) -> tuple[list[StoredEvent], list[bytes]]:
                 seq=seq,
                 epoch=room.epoch,
                 policy_version=room.policy_version,
-                at=draft.now,
+                created_at=created_at,
                 prev_hash=room.hash,
                 event_id=event_id,
                 event_type=event.type,

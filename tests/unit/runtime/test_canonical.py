@@ -53,7 +53,7 @@ def test_event_is_hashed_and_written_once(payload: Record, actor: str | None, se
         seq=seq,
         epoch=1,
         policy_version=1,
-        at=0,
+        created_at="1970-01-01T00:00:00.000Z",
         prev_hash="0" * 64,
         event_id="0198a1b2-0000-7000-8000-000000000002",
         event_type="actor:output",
