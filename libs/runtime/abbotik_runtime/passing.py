@@ -50,6 +50,8 @@ class Passing:
         self._ear: Subscription | None = None
         self._heard_in = -1
         self._passed_on = bus.metrics.passed_on
+        self._passed_on.known("sent")
+        self._passed_on.known("back")
 
     async def start(self) -> None:
         """Listen, over reconnects too; the bus must have been connected once."""

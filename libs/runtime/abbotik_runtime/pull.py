@@ -80,7 +80,9 @@ class PullLoop:
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._parking = Parking(self._send_mark, self._nothing_waits)
-        bus.metrics.handling.labels(consumer.name).set_function(lambda: self._running)
+        bus.metrics.delivered.known(self.name)
+        bus.metrics.handler_errors.known(self.name)
+        bus.metrics.handling.labels(self.name).set_function(lambda: self._running)
 
     @property
     def parked(self) -> bool:

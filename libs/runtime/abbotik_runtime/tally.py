@@ -21,7 +21,11 @@ class Tally(Collector):
         self._family = (name, text, None, labels)
         self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
         if not labels:
-            self._counts[()] = 0
+            self.known()
+
+    def known(self, *labels: str) -> None:
+        """Have the series there before it counts: a rate over what never happened is 0."""
+        self._counts[labels] += 0
 
     def add(self, *labels: str) -> None:
         """Count one."""
@@ -30,6 +34,10 @@ class Tally(Collector):
     def count(self, *labels: str) -> int:
         """Return how many there were."""
         return self._counts[labels]
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the name, which a registry takes once."""
+        yield CounterMetricFamily(*self._family)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the series."""
@@ -59,6 +67,10 @@ class Timing(Collector):
         times = self._times[labels]
         times.buckets[bisect_left(BUCKETS, seconds)] += 1
         times.total += seconds
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the name, which a registry takes once."""
+        yield HistogramMetricFamily(*self._family)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the series; a bucket's holds all that are not longer than its bound."""

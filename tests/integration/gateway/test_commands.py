@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from nats.aio.msg import Msg
+from structlog.testing import capture_logs
 
 from abbotik_contracts.room_bodies import MessageBody
 from abbotik_contracts.room_commands import PostMessage, decode
@@ -172,10 +173,11 @@ async def test_silence_is_unconfirmed(commands: BusCommands, worker: Worker) -> 
 async def test_an_unreadable_outcome_is_unconfirmed(
     commands: BusCommands, worker: Worker, answer: bytes
 ) -> None:
-    """What cannot be read tells nobody anything."""
+    """What cannot be read tells no client anything, and the operator that it came."""
     worker.answer = lambda _message: answer
-    with pytest.raises(UnconfirmedError):
+    with capture_logs() as lines, pytest.raises(UnconfirmedError):
         await send(commands, message(), 0.3)
+    assert [line["event"] for line in lines] == ["outcome.unreadable"]
 
 
 async def test_outcomes_share_a_message_a_line_each(commands: BusCommands, worker: Worker) -> None:

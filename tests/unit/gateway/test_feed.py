@@ -165,6 +165,9 @@ def test_line_breaks_between_tokens_cannot_end_a_field() -> None:
         orjson.dumps({**wire(1), "room_id": "other"}),
         orjson.dumps({**wire(1), "seq": "1"}),
         orjson.dumps({**wire(1), "payload": None}),
+        orjson.dumps(wire(1)).replace(b"wake", b"wak\xff"),
+        orjson.dumps(wire(1)).replace(b'{"text"', b'{"deep":' + b"[" * 5000 + b',"text"'),
+        orjson.dumps(wire(1)).replace(b",", b",\r").replace(b"room:wake", b"room:\xffake"),
     ],
 )
 def test_what_is_no_event_is_refused(body: bytes) -> None:
@@ -173,7 +176,16 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
         read_events("r", body)
 
 
-@pytest.mark.parametrize("body", [b"x", b"[]", b'{"turn_id":"t"}', b'{"turn_id":1,"epoch":1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x",
+        b"[]",
+        b'{"turn_id":"t"}',
+        b'{"turn_id":1,"epoch":1}',
+        b'{"turn_id":"t","epoch":1,"text":"\xff"}',
+    ],
+)
 def test_what_is_no_delta_is_refused(body: bytes) -> None:
     """A delta names its turn and its epoch."""
     with pytest.raises(UnreadableSignalError):

@@ -59,6 +59,16 @@ def test_what_is_no_outcome_is_refused(wire: Any) -> None:
         read_outcome(orjson.dumps(wire))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b"nope", b"", b'{"data":{"x":"\xff"}}', b'{"data":{"x":' + b"[" * 5000, b'{"command":7}'],
+)
+def test_what_is_no_json_is_refused(line: bytes) -> None:
+    """Neither bytes that are no text nor a nesting without end come out as another error."""
+    with pytest.raises(UnreadableOutcomeError):
+        read_outcome(line)
+
+
 def test_a_refusal_without_a_code_is_a_fault_of_ours() -> None:
     """It never becomes a success."""
     with pytest.raises(Problem, match="INTERNAL"):

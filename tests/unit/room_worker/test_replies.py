@@ -8,6 +8,7 @@ from typing import cast
 
 import orjson
 import pytest
+from nats.errors import MaxPayloadError
 
 from abbotik_contracts.room_log import Record
 from abbotik_room_worker.adapters.replies import NatsReplies
@@ -20,6 +21,7 @@ class Ears:
     def __init__(self) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.away = False
+        self.most = 1024 * 1024
 
     async def publish(
         self, subject: str, data: bytes, _headers: Mapping[str, str] | None = None
@@ -27,6 +29,8 @@ class Ears:
         """Keep a message."""
         if self.away:
             raise BusUnavailable("away")
+        if len(data) > self.most:
+            raise MaxPayloadError
         self.heard.append((subject, data))
 
     def commands(self) -> list[tuple[str, list[str]]]:
@@ -75,6 +79,17 @@ async def test_no_message_passes_what_the_bus_takes(ears: Ears, replies: NatsRep
     assert 1 < len(ears.heard) < 20
     told = [command for _, commands in ears.commands() for command in commands]
     assert told == [str(n) for n in range(20)]
+
+
+async def test_an_outcome_that_the_bus_refuses_takes_no_other_along(
+    ears: Ears, replies: NatsReplies
+) -> None:
+    """It goes alone, as it is larger than what shares a message, and the others come."""
+    sizes = [10, 900_000, 10, 10]
+    ears.most = 800_000
+    large: list[Record] = [{"data": "x" * size} for size in sizes]
+    await asyncio.gather(*(replies.tell("in", str(n), one) for n, one in enumerate(large)))
+    assert ears.commands() == [("in", ["0"]), ("in", ["2", "3"])]
 
 
 async def test_who_is_cancelled_takes_no_other_outcome_along(

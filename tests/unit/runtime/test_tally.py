@@ -28,6 +28,28 @@ def test_a_counter_without_labels_is_there_from_the_start() -> None:
     assert metrics.registry.get_sample_value("abbotik_met_total") == 0
 
 
+def test_a_known_series_is_there_before_it_counts() -> None:
+    """As for what has no labels; what was counted already stays."""
+    metrics = Metrics("sample")
+    met = metrics.counter("met", "People met.", "where")
+    met.known("here")
+    assert metrics.registry.get_sample_value("abbotik_met_total", {"where": "here"}) == 0
+    met.add("here")
+    met.known("here")
+    assert met.count("here") == 1
+
+
+def test_a_name_is_taken_once() -> None:
+    """Two series of one name would be two families."""
+    metrics = Metrics("sample")
+    metrics.counter("met", "People met.")
+    with pytest.raises(ValueError, match="abbotik_met"):
+        metrics.counter("met", "People met again.")
+    metrics.histogram("wait", "Waits.")
+    with pytest.raises(ValueError, match="abbotik_wait"):
+        metrics.histogram("wait", "Waits again.")
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.0011, 5.0, 10.0, 99.0])
 def test_a_time_is_in_each_bucket_that_is_not_shorter(seconds: float) -> None:
     """Buckets hold what took as long as their bound or less; the last one holds all."""

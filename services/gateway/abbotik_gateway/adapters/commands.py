@@ -131,6 +131,8 @@ class BusCommands:
             except UnreadableOutcomeError as error:
                 log.error("outcome.unreadable", cause=str(error), data=line[:200])  # noqa: TRY400  the cause is the data
                 continue
+            if not outcome.command:
+                log.error("outcome.unreadable", cause="it names no command", data=line[:200])
             for asked in self._waiting.get(outcome.command, ()):
                 asked.on_outcome(outcome)
 

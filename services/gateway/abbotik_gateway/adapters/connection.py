@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from abbotik_gateway.streams import ABORT, WRITE
@@ -19,6 +20,11 @@ class Connection(HttpToolsProtocol):
     must be a task that waits, which each event would have to wake for each of its followers.
     """
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Take the connection."""
+        super().connection_made(transport)
+        self._pieces = Pieces(transport, self.flow)
+
     def on_message_begin(self) -> None:
         """Begin a request, and let its streams abort the connection."""
         super().on_message_begin()
@@ -31,16 +37,24 @@ class Connection(HttpToolsProtocol):
         # The answer to HEAD is a head alone.
         if self.cycle is not before and self.scope["method"] != "HEAD":
             self.cycle.transport = WholeAnswer(self.transport)  # type: ignore[assignment] # all of it that an answer needs
-            self.scope["extensions"][WRITE] = self.write_chunk  # type: ignore[assignment] # as above
+            self.scope["extensions"][WRITE] = self._pieces.write  # type: ignore[assignment] # as above
 
-    def write_chunk(self, data: bytes) -> bool:
-        """Write a piece of a body at once; says no where the reader does not keep up, or is gone.
 
-        Nothing here belongs to one request, which would refer to itself and never be freed.
-        """
-        if self.flow.write_paused or self.transport.is_closing():
+class Pieces:
+    """The way of a body that is sent in pieces.
+
+    It knows neither the connection nor a request: they know it, and would not be freed.
+    """
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport = transport
+        self._flow = flow
+
+    def write(self, data: bytes) -> bool:
+        """Write a piece at once; says no where the reader does not keep up, or has gone."""
+        if self._flow.write_paused or self._transport.is_closing():
             return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
 

@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from abbotik_contracts.room_log import Record
+from abbotik_gateway.domain.unreadable import UNREADABLE
 
 # Events kept that came before their time. What does not fit is read from the log.
 MAX_AHEAD = 256
@@ -50,6 +51,7 @@ class Delta(msgspec.Struct):
     turn_id: str
     epoch: int
     data: bytes = msgspec.field(default=b"", name="")
+    text: str = ""
 
 
 _EVENT = msgspec.json.Decoder(Event)
@@ -69,15 +71,16 @@ def read_events(room: str, body: bytes) -> list[Event]:
     Raises UnreadableSignalError.
     """
     lines = [line for line in body.split(b"\n") if line]
+    broken = b"\r" in body
     try:
         events = [_EVENT.decode(line) for line in lines]
-    except msgspec.MsgspecError as error:
+        for event, line in zip(events, lines, strict=True):
+            event.data = _one_line(line) if broken else line
+    except UNREADABLE as error:
         raise UnreadableSignalError(str(error)) from error
-    broken = b"\r" in body
-    for event, line in zip(events, lines, strict=True):
+    for event in events:
         if event.room_id != room:
             raise UnreadableSignalError("an event of another room")
-        event.data = _one_line(line) if broken else line
     return events
 
 
@@ -85,9 +88,9 @@ def read_delta(body: bytes) -> Delta:
     """Read a message of the room's deltas. Raises UnreadableSignalError."""
     try:
         delta = _DELTA.decode(body)
-    except msgspec.MsgspecError as error:
+        delta.data = _one_line(body)
+    except UNREADABLE as error:
         raise UnreadableSignalError(str(error)) from error
-    delta.data = _one_line(body)
     return delta
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from abbotik_gateway.domain.problem import Problem
+from abbotik_gateway.domain.unreadable import UNREADABLE
 
 
 class UnreadableOutcomeError(ValueError):
@@ -59,5 +60,5 @@ def read_outcome(line: bytes) -> Outcome:
     """Read the wire form; unknown members are ignored, as later workers may send more."""
     try:
         return _OUTCOME.decode(line)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise UnreadableOutcomeError(str(error)) from error

@@ -1,7 +1,7 @@
 """The outermost layer: what holds for every request, whatever route it meets.
 
-Raw ASGI, because it is on the way of every message and every event. It gives each request its id,
-bounds its headers, answers what the routes refuse, and lets nothing out that is not the API's.
+Raw ASGI, because it is on the way of every message. It gives each request its id, bounds its
+headers, answers what the routes refuse, and lets nothing out that is not the API's.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Exchange:
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the answer on, with the headers that every one has."""
-        # No coroutine of its own: this is on the way of every event to every follower.
+        # No coroutine of its own: this is on the way of every answer.
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 import orjson
+import structlog
 
 from abbotik_contracts.room_log import Record
 from abbotik_runtime.bus import Bus, BusUnavailable
 
-# The bus takes 1 MiB; the last outcome of a message may pass this by its own size.
+log = structlog.get_logger(__name__)
+
+# The bus takes 1 MiB; an outcome that is larger than this goes alone.
 _MAX_BYTES = 256 * 1024
 
 
@@ -41,21 +44,23 @@ class NatsReplies:
             await self._send(inbox, lines)
 
     async def _send(self, inbox: str, lines: Sequence[bytes]) -> None:
-        try:
-            for message in _messages(lines):
+        for message in _messages(lines):
+            try:
                 await self._bus.publish(inbox, message)
-        except BusUnavailable:
-            # The gateway answers 503; the outcome is in the log under the command's id.
-            return
+            except BusUnavailable:
+                # The gateway answers 503; the outcome is in the log under the command's id.
+                return
+            except Exception:
+                # The others of this moment are not this task's alone.
+                log.exception("outcome.untold", inbox=inbox, bytes=len(message))
 
 
 def _messages(lines: Sequence[bytes]) -> Iterator[bytes]:
     together, size = list[bytes](), 0
     for line in lines:
-        together.append(line)
-        size += len(line) + 1
-        if size >= _MAX_BYTES:
+        if together and size + len(line) > _MAX_BYTES:
             yield b"\n".join(together)
             together, size = [], 0
-    if together:
-        yield b"\n".join(together)
+        together.append(line)
+        size += len(line) + 1
+    yield b"\n".join(together)
