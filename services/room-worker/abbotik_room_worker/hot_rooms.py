@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import orjson
+
+from abbotik_contracts.room_config import RoomConfig
+from abbotik_contracts.room_log import Record
 from abbotik_room_worker.domain.room import Room
 from abbotik_room_worker.ports import RoomKey, RoomLog, Sessions
 from abbotik_runtime.log_reader import Configured
 
 _MOST = 4096
+_MOST_CONFIGS = 256
 
 
 class HotRooms:
@@ -18,6 +23,7 @@ class HotRooms:
         self._log = room_log
         self._sessions = sessions
         self._rooms: OrderedDict[RoomKey, Room] = OrderedDict()
+        self._configs = SharedConfigs()
 
     def __contains__(self, key: RoomKey) -> bool:
         return key in self._rooms
@@ -54,6 +60,9 @@ class HotRooms:
     def keep(self, room: Room) -> None:
         """Keep a copy at hand, for as long as there is place."""
         key = (room.tenant, room.id)
+        before = self._rooms.get(key)
+        if before is None or before.config is not room.config:
+            room.config, room.config_record = self._configs.shared(room.config, room.config_record)
         self._rooms[key] = room
         self._rooms.move_to_end(key)
         if len(self._rooms) > _MOST:
@@ -62,3 +71,20 @@ class HotRooms:
     def drop(self, key: RoomKey) -> None:
         """Keep no copy: it may be old."""
         self._rooms.pop(key, None)
+
+
+class SharedConfigs:
+    """One copy of each configuration: most rooms have the same, which is most of what they take."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, tuple[RoomConfig, Record]] = OrderedDict()
+
+    def shared(self, config: RoomConfig, record: Record) -> tuple[RoomConfig, Record]:
+        """Return a configuration, and the record of it, that is the same as this one."""
+        written = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        found = self._known.setdefault(written, (config, record))
+        self._known.move_to_end(written)
+        if len(self._known) > _MOST_CONFIGS:
+            self._known.popitem(last=False)
+        # JSON writes what is no number as null.
+        return found if found[1] == record else (config, record)
