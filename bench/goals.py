@@ -53,6 +53,13 @@ FLOORS = (
 )
 
 
+# None, as far as it can be told from what quiet processes do anyway, beyond what they have at hand
+# of the rooms used last.
+IDLE_PROCESSOR, IDLE_KB = 1.0, 2.0
+# "The same", as far as two medians of one run can be told apart.
+AS_MUCH = 1.1
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table; `figure` is what the limits speak of (None: nothing to compare)."""
@@ -169,4 +176,49 @@ def footprint(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
     return lines
 
 
-MAKERS = (latency, turns, fan_out, interrupts, footprint)
+def idle_rooms(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
+    """10 000 rooms in which nothing happens."""
+    if "idle rooms, processor" not in found:
+        return []
+    before = found["idle rooms, processor before"].value
+    burning, kept = found["idle rooms, processor"].value, found["idle rooms, memory"].value
+    more = burning - before
+    return [
+        Row(
+            "idle rooms: processor more than without",
+            f"{more:.2f} %",
+            "",
+            f"{before:.2f} %",
+            more,
+            "% of one",
+            IDLE_PROCESSOR,
+            IDLE_PROCESSOR,
+        ),
+        Row(
+            "idle rooms: memory each",
+            f"{kept:.2f} kB",
+            "",
+            "",
+            kept,
+            "kB",
+            IDLE_KB,
+            IDLE_KB,
+        ),
+    ]
+
+
+def long_room(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
+    """One room with many events, compared with a new one."""
+    if "long room" not in found:
+        return []
+    read, long, new = found["last 100"], found["long room"], found["new room"]
+    what = f"room with {found['long room events'].value:,.0f} events"
+    times = [(f"{one.p50:.2f} ms", f"{one.p99:.2f} ms") for one in (read, long)]
+    floor, figure = f"new room = {new.p50:.2f} ms", ratio(long.p50, new.p50)
+    return [
+        Row(f"{what}: the last 100", *times[0], "", read.p50, "ms", 10, 10),
+        Row(f"{what}: a turn", *times[1], floor, figure, "x", AS_MUCH, AS_MUCH),
+    ]
+
+
+MAKERS = (latency, turns, fan_out, interrupts, footprint, idle_rooms, long_room)

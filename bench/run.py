@@ -56,7 +56,8 @@ class Run:
             self._floors(floors, self.before)
             self._floors(floors, self.after)
             return
-        for scenario in self._wanted(scenarios.PRODUCT):
+        slow = [scenario for scenario in scenarios.SLOW if scenario.name == self._asked.only]
+        for scenario in (*self._wanted(scenarios.PRODUCT), *slow):
             floors = [one for one in scenarios.FLOORS if one.name in scenario.against]
             self._floors(floors, self.before)
             with product(self._home / "product", self._servers) as stack:

@@ -11,7 +11,7 @@ from bench.product.running import Product
 from bench.samples import Finding, read
 from bench.servers import Servers
 
-LIMIT_S = 300.0
+LIMIT_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,18 @@ PRODUCT = (
     Scenario("throughput", "bench.product.throughput", 12_000, 1_000, "product", ("G",)),
     Scenario("fanout", "bench.product.fanout", 300, 20, "product", ("S",)),
 )
+# Minutes each: only where they are asked for by name.
+SLOW = (
+    Scenario("idle", "bench.product.idle_rooms", 10_000, 1_000, "pids"),
+    Scenario("long", "bench.product.long_room", 100_000, 2_000, "product"),
+)
 # These start stacks of their own kind.
 ALONE = (
     Scenario("interrupts", "bench.product.interrupts", 300, 40),
     Scenario("start", "bench.product.start", 0, 0),
 )
 FLOOR_NAMES = tuple(scenario.name for scenario in FLOORS)
-NAMES = (*FLOOR_NAMES, *(scenario.name for scenario in (*PRODUCT, *ALONE)))
+NAMES = (*FLOOR_NAMES, *(scenario.name for scenario in (*PRODUCT, *SLOW, *ALONE)))
 
 
 def arguments(scenario: Scenario, servers: Servers, product: Product | None) -> list[str]:
