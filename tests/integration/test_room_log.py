@@ -131,7 +131,6 @@ async def test_events_after_begin_with_the_entry_that_holds_the_next(scope: Room
         page = await scope.events_after(cursor, 3)
         with_events = next(entry for entry in page if "events" in entry)
         assert first_event_seq(with_events) <= cursor + 1 <= with_events["last_event_seq"]
-        assert not any("messages" in entry for entry in page)
     assert await scope.events_after(last["last_event_seq"]) == []
 
 
@@ -151,7 +150,6 @@ async def test_messages_page_both_ways(scope: RoomLogScope) -> None:
     entries = await scope.messages_after(0)
     seqs = [message["seq"] for entry in entries for message in entry["messages"]]
     assert seqs == list(range(1, 11))
-    assert not any("events" in entry for entry in entries)
     third = await scope.messages_after(3, 2)
     assert [entry["last_message_seq"] for entry in third] == [4, 5]
     below = await scope.messages_before(4, 2)

@@ -23,10 +23,6 @@ ROOM_LOG = "room_log"
 
 Document = Mapping[str, Any]
 
-# What a page does not need of an entry, which costs as much to read as what it needs.
-_NO_MESSAGES = {"messages": 0, "turns": 0, "answer": 0, "config": 0}
-_NO_EVENTS = {"events": 0, "turns": 0, "answer": 0, "config": 0}
-
 
 class Configured(NamedTuple):
     """A room's configuration and the rev that it came with."""
@@ -99,12 +95,9 @@ class RoomLogScope:
         return cast("list[LogEntry]", await found.to_list(len(either)))
 
     async def events_after(self, seq: int, limit: int = 500) -> list[LogEntry]:
-        """Return the entries from the one that holds event ``seq + 1`` on, without messages."""
+        """Return the entries from the one that holds event ``seq + 1`` on."""
         return await self._page(
-            {"events": {"$exists": True}, "last_event_seq": {"$gt": seq}},
-            "last_event_seq",
-            limit,
-            without=_NO_MESSAGES,
+            {"events": {"$exists": True}, "last_event_seq": {"$gt": seq}}, "last_event_seq", limit
         )
 
     async def events_before(self, seq: int, limit: int = 500) -> list[LogEntry]:
@@ -113,19 +106,17 @@ class RoomLogScope:
             {"events": {"$exists": True}, "last_event_seq": {"$lt": seq}},
             "last_event_seq",
             limit,
-            without=_NO_MESSAGES,
             newest=True,
         )
         straddling = await self.events_after(seq - 1, 1)
         return [*below, *(entry for entry in straddling if first_event_seq(entry) < seq)]
 
     async def messages_after(self, seq: int, limit: int = 500) -> list[LogEntry]:
-        """Return the entries with messages above ``seq``, without events."""
+        """Return the entries with messages above ``seq``."""
         return await self._page(
             {"messages": {"$exists": True}, "last_message_seq": {"$gt": seq}},
             "last_message_seq",
             limit,
-            without=_NO_EVENTS,
         )
 
     async def messages_before(self, seq: int, limit: int = 500) -> list[LogEntry]:
@@ -134,7 +125,6 @@ class RoomLogScope:
             {"messages": {"$exists": True}, "last_message_seq": {"$lt": seq}},
             "last_message_seq",
             limit,
-            without=_NO_EVENTS,
             newest=True,
         )
 
@@ -174,17 +164,11 @@ class RoomLogScope:
         return cast("LogEntry | None", found)
 
     async def _page(
-        self,
-        filters: Document,
-        order: str,
-        limit: int,
-        *,
-        without: Document,
-        newest: bool = False,
+        self, filters: Document, order: str, limit: int, *, newest: bool = False
     ) -> list[LogEntry]:
         direction = DESCENDING if newest else ASCENDING
         cursor = self._entries.find(
-            {**self._scope, **filters}, without, sort=[(order, direction)], limit=limit
+            {**self._scope, **filters}, sort=[(order, direction)], limit=limit
         )
         page = cast("list[LogEntry]", await cursor.to_list(limit))
         return page[::-1] if newest else page
