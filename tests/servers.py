@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -198,7 +198,11 @@ def _ladder(
         finally:
             child.stop()
         return
-    because = f"no {what}: {variable} is not set; " + "; ".join(reasons)
+    not_without(f"no {what}: {variable} is not set; " + "; ".join(reasons))
+
+
+def not_without(because: str) -> NoReturn:
+    """End a test that lacks what it needs: it is skipped, but never in CI."""
     if os.environ.get("CI"):
         pytest.fail(because)
     pytest.skip(because)

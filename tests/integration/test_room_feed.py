@@ -21,7 +21,7 @@ from tests.eventually import eventually
 from tests.fakes.room_history import RoomHistory, delta
 from tests.fakes.sse_socket import SseSocket
 from tests.fakes.streams_plane import Plane, plane_on
-from tests.servers import Child, Missing, packaged_mongo
+from tests.servers import Child, Missing, not_without, packaged_mongo
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ async def test_a_log_that_restarts(streams: Bus, settings: ServiceSettings, tmp_
     try:
         child, url = packaged_mongo(tmp_path)
     except Missing as missing:
-        pytest.skip(str(missing))
+        not_without(str(missing))
     child.start()
     own = settings.model_copy(update={"mongo_url": url})
     client = mongo.connect(own, "test")
