@@ -55,7 +55,7 @@ FLOORS = (
 
 # None, as far as it can be told from what quiet processes do anyway, beyond what they have at hand
 # of the rooms used last.
-IDLE_PROCESSOR, IDLE_KB = 1.0, 2.0
+IDLE_PROCESSOR, IDLE_KB = (1.0, 1.0), (2.0, 2.0)
 # "The same", as far as two medians of one run can be told apart.
 AS_MUCH = 1.1
 
@@ -182,28 +182,18 @@ def idle_rooms(found: Findings, _floors: Mapping[str, float]) -> list[Row]:
         return []
     before = found["idle rooms, processor before"].value
     burning, kept = found["idle rooms, processor"].value, found["idle rooms, memory"].value
-    more = burning - before
+    more, each = f"{burning - before:.2f} %", f"{kept:.2f} kB"
     return [
         Row(
             "idle rooms: processor more than without",
-            f"{more:.2f} %",
+            more,
             "",
             f"{before:.2f} %",
-            more,
+            burning - before,
             "% of one",
-            IDLE_PROCESSOR,
-            IDLE_PROCESSOR,
+            *IDLE_PROCESSOR,
         ),
-        Row(
-            "idle rooms: memory each",
-            f"{kept:.2f} kB",
-            "",
-            "",
-            kept,
-            "kB",
-            IDLE_KB,
-            IDLE_KB,
-        ),
+        Row("idle rooms: memory each", each, "", "", kept, "kB", *IDLE_KB),
     ]
 
 

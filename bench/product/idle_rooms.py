@@ -17,7 +17,8 @@ from bench.product.rooms import rent
 from bench.samples import Finding, report
 from bench.wire import Target
 
-AT_ONCE = 32
+# Divides the numbers of rooms.
+AT_ONCE = 25
 # Lists show a new room at once, its worker forgets what it owed within a second.
 SETTLE_S = 3.0
 WATCHED_S = 15.0
@@ -44,7 +45,7 @@ async def at_rest(pids: dict[str, int]) -> tuple[float, float]:
 async def measure(target: Target, pids: dict[str, int], rooms: int) -> None:
     """Look at both before and after so many rooms were rented, and print."""
     # What the first of anything makes.
-    await asyncio.gather(*(rent(target, 8) for _ in range(AT_ONCE)))
+    await asyncio.gather(*(rent(target, 10) for _ in range(AT_ONCE)))
     burning, kept = await at_rest(pids)
     await asyncio.gather(*(rent(target, rooms // AT_ONCE) for _ in range(AT_ONCE)))
     burning_after, kept_after = await at_rest(pids)

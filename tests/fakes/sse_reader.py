@@ -42,7 +42,8 @@ def parse(text: str) -> list[Frame]:
 class SseReader:
     """Runs the response as a server would: ours, or one without ``extensions``.
 
-    ``body`` is what came, ``over`` that it ended, ``waited_for`` that a send waits for the reader.
+    ``body`` is what came, ``over`` that it ended, ``waited_for`` that a send waits for the reader;
+    with ``breaks`` a write raises.
     """
 
     def __init__(self, response: Response, *, extensions: bool = True) -> None:
@@ -52,6 +53,7 @@ class SseReader:
         self.over = False
         self.aborted = False
         self.waited_for = False
+        self.breaks = False
         self._gone = asyncio.Event()
         self._reading = asyncio.Event()
         self._reading.set()
@@ -108,6 +110,8 @@ class SseReader:
         self._reading.set()
 
     def _write(self, data: bytes) -> bool:
+        if self.breaks:
+            raise RuntimeError("the connection breaks")
         if self._gone.is_set() or not self._reading.is_set():
             return False
         self._take(data)

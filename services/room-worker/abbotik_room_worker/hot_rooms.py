@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from hashlib import sha256
 
 import orjson
 
@@ -81,9 +82,9 @@ class SharedConfigs:
 
     def shared(self, config: RoomConfig, record: Record) -> tuple[RoomConfig, Record]:
         """Return a configuration, and the record of it, that is the same as this one."""
-        written = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-        found = self._known.setdefault(written, (config, record))
-        self._known.move_to_end(written)
+        digest = sha256(orjson.dumps(record, option=orjson.OPT_SORT_KEYS)).digest()
+        found = self._known.setdefault(digest, (config, record))
+        self._known.move_to_end(digest)
         if len(self._known) > _MOST_CONFIGS:
             self._known.popitem(last=False)
         # JSON writes what is no number as null.

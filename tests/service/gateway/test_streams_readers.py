@@ -71,6 +71,21 @@ async def test_a_stalled_reader_is_dropped(world: World, monkeypatch: pytest.Mon
     assert reader.aborted
 
 
+async def test_a_connection_that_breaks_stops_no_other_follower(world: World) -> None:
+    """It is dropped; who follows after it has the event."""
+    history = world.room()
+    broken, other = await world.follow(history), await world.follow(history)
+    await broken.until(1)
+    await other.until(1)
+    broken.breaks = True
+    world.happen(history, *history.notes(1))
+    await other.until(2)
+    await broken.end()
+    assert broken.aborted
+    assert broken.seqs == [1]
+    await other.leave()
+
+
 async def test_a_server_without_extensions_has_its_task_send_and_cancelled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
+import pytest
+
 from abbotik_contracts.room_config import RoomConfig
 from abbotik_room_worker import hot_rooms
 from abbotik_room_worker.domain.decide import decide
@@ -12,6 +14,9 @@ from abbotik_room_worker.domain.draft import Draft
 from abbotik_room_worker.domain.room import Room, config_record
 from abbotik_room_worker.hot_rooms import HotRooms, SharedConfigs
 from tests.unit.room_worker.rooms import AROUND, T0, rent
+
+# Written alike, or equal to Python, and not the same.
+_ALIKE = {"none": None, "nan": math.nan, "one": 1, "float": 1.0, "true": True}
 
 
 def rented(name: str, **body: Any) -> Room:
@@ -56,10 +61,7 @@ def test_what_is_only_written_alike_is_not_shared() -> None:
     assert [record["n"] for _, record in kept.values()] == [*_ALIKE.values()]
 
 
-_ALIKE = {"none": None, "nan": math.nan, "one": 1, "float": 1.0, "true": True}
-
-
-def test_few_configurations_are_known(monkeypatch: Any) -> None:
+def test_few_configurations_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was not used for long is forgotten, and shared anew when it comes again."""
     monkeypatch.setattr(hot_rooms, "_MOST_CONFIGS", 2)
     configs = SharedConfigs()
